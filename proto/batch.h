@@ -1,0 +1,129 @@
+/* batch.h -- what one sealed journal segment became: columns of accepted events with its ledger.
+ *
+ * On the wire and in the spool a batch is a zstd skippable frame that names it (identity, sizes,
+ * checksum), then one zstd frame holding a msgpack document; README.md has the bytes. This file
+ * writes and reads the document and the name; compressing is the caller's (batch_frame_*).
+ *
+ * Threads:  one builder or cursor per thread.
+ * Memory:   no malloc. A builder works in the caller's arena; a struct batch and its texts point
+ *           into the document, lent until it goes.
+ * Errors:   everything that is read is checked before it is used: counts against bytes left,
+ *           indexes against their dictionaries, texts as UTF-8, exact length. A document that fails
+ *           gives -EBADMSG; one of a later version -EPROTONOSUPPORT.
+ */
+#ifndef PROTO_BATCH_H
+#define PROTO_BATCH_H
+
+#include "base/buf.h"
+#include "proto/event.h"
+
+#define BATCH_VERSION 1
+#define BATCH_NODE_MAX 64
+#define BATCH_EVENTS_MAX (1u << 20)      /* bounds an apply: about half a second */
+#define BATCH_DOCUMENT_MAX (256u << 20)  /* what a receiver may be made to reserve */
+#define BATCH_HEAD_BYTES 128             /* room for the skippable frame with the name */
+
+struct batch_id {
+	char node[BATCH_NODE_MAX + 1]; /* configured name, NUL-terminated */
+	uint8_t epoch[16];             /* of the state directory */
+	uint64_t seq;                  /* from 1, no gaps within an epoch */
+};
+
+struct batch_meta {
+	struct batch_id id;
+	int64_t from_ms, until_ms; /* arrival interval: wall time, within one hour of UTC */
+	int64_t sealed_ms;
+	int64_t closes_ms; /* not 0: all that arrived before this is in batches up to this seq */
+	uint64_t udp_dropped;  /* datagrams the kernel dropped in the interval */
+	uint64_t lost;         /* records found torn or unreadable, known lost */
+	struct ledger ledger;
+};
+
+/* -- writing -- */
+
+struct batch_builder; /* lives in the arena */
+
+/* Arena bytes that a builder for n events with packed payloads of payload_bytes in all may need. */
+size_t batch_arena_bytes(uint32_t n, size_t payload_bytes);
+
+/* Starts a batch in the arena (16-byte aligned, at least batch_arena_bytes). */
+struct batch_builder *batch_begin(void *arena, size_t arena_bytes);
+
+/* Adds one unpacked event; copies what it needs. 0 or -ENOSPC (arena or BATCH_EVENTS_MAX). */
+int batch_add(struct batch_builder *b, const struct event *e);
+
+/* Writes the document. Length in ret_len, or -ENOSPC. */
+int batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *buf, size_t cap,
+                 size_t *ret_len);
+
+/* -- reading -- */
+
+struct batch_content {
+	struct text site, type, id; /* id empty when has_uuid */
+	bool has_uuid;
+	uint8_t uuid[16];
+};
+
+#define BATCH_COLUMNS 16
+
+struct batch {
+	struct batch_meta meta;
+	uint32_t events;
+	/* dictionaries: sizes; entries by the calls below */
+	uint32_t contents, names, referrers, countries;
+	/* encoded parts, validated by batch_decode; private to batch.c */
+	struct reader column[BATCH_COLUMNS];
+	struct reader dict_content, dict_name, dict_referrer, dict_country;
+};
+
+/* One event of a batch. Indexes are below the dictionary's size. */
+struct batch_event {
+	int64_t ts_ms;
+	uint64_t visitor;
+	uint64_t event_tag; /* first 64 bits of the event id; 0 when it has none */
+	uint64_t session;   /* 0 when it has none */
+	double value;       /* when has_value */
+	uint32_t content, name, referrer, country, salt_id; /* referrer, country: 0 is "none" */
+	uint8_t browser, system, device;
+	enum event_source source;
+	bool repeat, has_value;
+};
+
+struct batch_cursor {
+	struct reader column[BATCH_COLUMNS];
+	uint32_t left;
+	int64_t ts_ms;
+	uint64_t state[4];
+};
+
+/* Checks the whole document, every column to its end included. */
+int batch_decode(const uint8_t *doc, size_t len, struct batch *ret_batch);
+
+/* Events in the order in which they were added. */
+void batch_cursor_init(const struct batch *b, struct batch_cursor *ret_cursor);
+bool batch_next(struct batch_cursor *c, struct batch_event *ret_event);
+
+/* Walks a dictionary from its start: call with i = 0, 1, 2, … (sequential; the reader is copied by
+ * the caller from the batch). */
+bool batch_next_content(struct reader *dict, struct batch_content *ret_content);
+bool batch_next_text(struct reader *dict, struct text *ret_text);
+
+/* -- the frame around the document -- */
+
+struct batch_name {
+	struct batch_id id;
+	uint32_t events;
+	uint32_t document_bytes;   /* uncompressed */
+	uint32_t compressed_bytes; /* of the zstd frame behind */
+	uint8_t checksum[16];      /* BLAKE2b-128 of the zstd frame */
+};
+
+/* Writes the skippable frame for a zstd frame that stands ready: bytes written. */
+size_t batch_name_put(const struct batch_name *n, uint8_t buf[BATCH_HEAD_BYTES]);
+
+/* Reads the skippable frame of a whole body and verifies length and checksum of what follows:
+ * 0 with the zstd frame in ret_frame, -EBADMSG, or -EPROTONOSUPPORT. */
+int batch_name_get(const uint8_t *body, size_t len, struct batch_name *ret_name,
+                   struct text *ret_frame);
+
+#endif
