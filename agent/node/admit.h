@@ -1,0 +1,61 @@
+/* admit.h -- the one place where an event gets its verdict.
+ *
+ * Takes decoded events from ingest_http and ingest_udp; hands accepted ones to the journal. The order
+ * of DESIGN.md: rate, validity, bot, duplicate, repeat, overload. The rate comes first and alone
+ * (admit_rate), since ingest_http asks before it reads a body.
+ *
+ * Threads:  one struct admit for all workers, its tables shared (one lock bit per 64-byte line);
+ *           one struct admit_worker each.
+ * Memory:   rate, duplicate and double-click tables of the configured sizes, allocated at start.
+ * Durable:  a verdict of accepted is returned only after the journal holds the record.
+ */
+#ifndef NODE_ADMIT_H
+#define NODE_ADMIT_H
+
+#include "node/client_addr.h"
+#include "node/journal.h"
+#include "node/spool.h"
+#include "node/visitor.h"
+
+struct admit;
+struct admit_worker;
+
+/* Lends conf, spool and salts until admit_free. */
+int admit_new(const struct conf *c, struct visitor_salts *salts, const struct spool *spool,
+              struct admit **ret_admit);
+void admit_free(struct admit *a);
+
+/* One per thread that ingests; the writer is its own. */
+struct admit_worker *admit_worker_new(struct admit *a, struct journal_writer *w);
+void admit_worker_free(struct admit_worker *w);
+
+/* For journal_replay: remembers event id and double click. */
+void admit_remember(void *admit, const struct event *e);
+
+struct admit_request { /* what the transport knows beside the event */
+	struct wall_ms now;
+	struct client_addr addr;
+	struct text ua;
+	struct text accept_language, accept, sec_purpose, sec_fetch; /* absent: not sent; beacons only */
+	bool opted_out; /* Sec-GPC or DNT, when honoured */
+	char country[2];
+};
+
+/* True when the address is within its rate; else counts and *ret_reason and the time until it is
+ * again, for Retry-After. Datagrams are not rated: their senders are trusted backends. */
+bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reason *ret_reason,
+                int64_t *ret_retry_ms);
+
+/* Verdict on a decoded event; fills the event's admission part, journals and counts it. The event's
+ * own ip and ua (datagrams) override the request's. `error` (BEACON_ERROR_MAX) gets a sentence for
+ * invalid ones. */
+enum reason admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e,
+                        char *error);
+
+/* Counts a refusal that was decided before there was an event. */
+void admit_refuse(struct admit_worker *w, struct wall_ms now, enum event_source s, enum reason r);
+
+/* From now on everything is shed as stopping. */
+void admit_stop(struct admit *a);
+
+#endif
