@@ -1,0 +1,84 @@
+/* store.h -- what the central keeps: batches, roll-ups, ledger, and who sent what.
+ *
+ * Takes verified batches from receive; answers query. The interface says nothing of the engine:
+ * store_bdb.c is Berkeley DB, the embedded default.
+ *
+ * Threads:  store_apply by any thread, one at a time inside (one writer); scans by any, at any time,
+ *           without stopping the writer.
+ * Memory:   central.cache plus the rows of the batch in hand.
+ * Durable:  store_apply returns STORE_STORED only after the commit of batch, ledger, increments and
+ *           (node, epoch, seq) in one transaction is on the disk.
+ * Errors:   a full disk or an I/O error gives STORE_UNAVAILABLE and changes nothing; reading goes on.
+ */
+#ifndef CENTRAL_STORE_H
+#define CENTRAL_STORE_H
+
+#include "central/rollup.h"
+#include "conf/conf.h"
+
+struct store;
+
+/* -EWOULDBLOCK when another process has the directory; else -errno, logged. */
+int store_open(const struct conf *c, struct store **ret_store);
+void store_close(struct store *s);
+
+enum store_result {
+	STORE_STORED,
+	STORE_ALREADY,  /* this (node, epoch, seq) with these very bytes was applied before */
+	STORE_CONFLICT, /* applied before with other bytes: two agents with one identity */
+	STORE_BROKEN,   /* the document does not decode */
+	STORE_UNAVAILABLE
+};
+
+/* Applies one batch: the frame as received (kept) and its decompressed document. arrival_ms is the
+ * central's clock. */
+enum store_result store_apply(struct store *s, const struct batch_name *name, const uint8_t *body,
+                              size_t body_len, const uint8_t *doc, size_t doc_len,
+                              int64_t arrival_ms);
+
+/* Rows of one grain and dimension with from <= start < until, in key order; site absent: all.
+ * Key and row are lent for the call; not 0 from `each` stops and is returned. Else 0 or -errno. */
+typedef int store_row_fn(void *ctx, const struct rollup_key *key, const struct rollup_row *row);
+int store_scan(struct store *s, enum grain g, enum dim d, int64_t from_ms, int64_t until_ms,
+               struct text site, store_row_fn *each, void *ctx);
+
+/* One per node and UTC hour of arrival. */
+struct store_ledger_row {
+	char node[BATCH_NODE_MAX + 1];
+	int64_t hour_ms;
+	struct ledger ledger;
+	uint64_t batches;
+	uint64_t stored; /* events in the roll-ups */
+	uint64_t merged; /* events whose twin was stored before */
+	uint64_t lost, udp_dropped;
+};
+typedef int store_ledger_fn(void *ctx, const struct store_ledger_row *row);
+int store_ledger(struct store *s, int64_t from_ms, int64_t until_ms, store_ledger_fn *each,
+                 void *ctx);
+
+/* One per node and epoch. */
+struct store_node {
+	char node[BATCH_NODE_MAX + 1];
+	uint8_t epoch[16];
+	int64_t first_ms, last_ms; /* arrival of the first and the latest batch, central's clock */
+	int64_t skew_ms; /* sealed_ms of the latest batch less its arrival */
+	int64_t interval_ms;    /* until - from of the latest batch that closed an interval */
+	uint64_t batches, events, bytes;
+	uint64_t contiguous_seq; /* every batch up to this one is stored */
+	uint64_t highest_seq;
+	int64_t complete_to_ms;  /* closes_ms of the latest such within the contiguous ones; 0: none */
+};
+typedef int store_node_fn(void *ctx, const struct store_node *n);
+int store_nodes(struct store *s, store_node_fn *each, void *ctx);
+
+/* Sites seen so far, at most STORE_SITES_MAX. */
+#define STORE_SITES_MAX 1024
+typedef int store_site_fn(void *ctx, struct text site);
+int store_sites(struct store *s, store_site_fn *each, void *ctx);
+
+struct store_stats {
+	uint64_t batches, events, bytes, applied, already, conflicts, broken, unavailable;
+};
+void store_stats(struct store *s, struct store_stats *ret_stats);
+
+#endif
