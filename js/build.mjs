@@ -1,0 +1,50 @@
+/* build.mjs -- minifies the tracker, and fails when it has grown too large or is no ES5.
+ *
+ *   npm run build -- --out FILE     or OUT=FILE npm run build; default dist/analytics-tracking.min.js
+ *
+ * A relative FILE is meant from where npm was called (INIT_CWD), so that a Makefile at the root of the
+ * tree can say `npm --prefix js run build -- --out build/release/gen/analytics-tracking.min.js`.
+ */
+import {parse} from 'acorn';
+import {createHash} from 'node:crypto';
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {dirname, resolve} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+import {gzipSync} from 'node:zlib';
+import {minify} from 'terser';
+
+const LIMIT = 1024; /* bytes after gzip -9: the promise of the README, and less than one network packet */
+const here = dirname(fileURLToPath(import.meta.url));
+
+function outPath() {
+	const {values} = parseArgs({options: {out: {type: 'string'}}});
+	const given = values.out || process.env.OUT;
+	return given ? resolve(process.env.INIT_CWD || process.cwd(), given) : resolve(here, 'dist/analytics-tracking.min.js');
+}
+
+/* collapse_vars makes the text shorter and its compressed form longer. */
+async function minified(source) {
+	const {code} = await minify(source, {
+		ecma: 5,
+		compress: {ecma: 5, passes: 3, collapse_vars: false, booleans_as_integers: true},
+		mangle: true,
+	});
+	return code;
+}
+
+const source = readFileSync(resolve(here, 'analytics-tracking.js'), 'utf8');
+parse(source, {ecmaVersion: 5});
+const code = await minified(source);
+parse(code, {ecmaVersion: 5});
+
+const size = gzipSync(code, {level: 9}).length;
+if (size > LIMIT) {
+	console.error(`analytics-tracking.min.js: ${size} bytes gzipped, ${LIMIT} are allowed`);
+	process.exit(1);
+}
+const out = outPath();
+mkdirSync(dirname(out), {recursive: true});
+writeFileSync(out, code);
+const integrity = createHash('sha384').update(code).digest('base64');
+console.log(`${out}: ${code.length} bytes, ${size} gzipped (limit ${LIMIT}), integrity sha384-${integrity}`);
