@@ -1,11 +1,14 @@
 /* calendar.h -- hours, days and months of one time zone, as instants.
  *
- * The zone is the central's time_zone, from the tz database. An hour is one of the local clock
- * (:00 to :59), so days of zones off by 30 or 45 minutes are whole hours; days of 23, 24 or 25
- * hours come out right.
+ * The zone is the central's time_zone, from the tz database. An hour begins at :00 of the local
+ * clock and wherever the clock is put forward or back, so that it never lasts longer than 60
+ * minutes (Lord Howe has hours of 30) and never crosses a midnight; zones off by 30 or 45 minutes
+ * have whole hours. A day begins with the first instant that bears its date or a later one: at
+ * midnight, at 01:00 where the clock skips midnight, and only once where midnight comes twice.
+ * Days of 23, 24, 24.5 or 25 hours come out right; a date that the zone skipped is no day.
  *
  * Threads:  calendar_init once at start (it sets TZ for the process); the rest any.
- * Errors:   -ENOENT for a name that the tz database does not have.
+ * Errors:   -ENOENT for a name that the tz database does not have; only "UTC" needs no database.
  */
 #ifndef CENTRAL_CALENDAR_H
 #define CENTRAL_CALENDAR_H
@@ -29,7 +32,7 @@ struct calendar_cache {
 void calendar_cache_init(struct calendar_cache *c);
 int64_t calendar_cached_start(struct calendar_cache *c, enum grain g, int64_t t_ms);
 
-/* "2026-11-22" (a day of the zone) to its start; false for no date. */
+/* "2026-11-22" (a day of the zone) to its start; false for no date, or one that the zone skipped. */
 bool calendar_parse_day(struct text t, int64_t *ret_start_ms);
 
 /* hour: "2026-11-22T13:00:00+01:00", day: "2026-11-22", month: "2026-11". */
