@@ -29,6 +29,7 @@ struct conf_rate {
 };
 
 #define CONF_C_STR char *
+#define CONF_C_ENUM char *
 #define CONF_C_LIST struct conf_list
 #define CONF_C_INT int64_t
 #define CONF_C_SIZE int64_t
@@ -51,6 +52,10 @@ struct conf {
 int conf_load(enum conf_program program, const char *path, char *const overrides[], size_t n,
               FILE *faults, struct conf **ret_conf);
 void conf_free(struct conf *c);
+
+/* For `run` and `check`: that the files which `program` will need can be read, secrets with mode
+ * 0600. 0, or -EINVAL with the faults written to `faults`. */
+int conf_check_files(const struct conf *c, enum conf_program program, FILE *faults);
 
 /* The whole effective configuration of `program`, in a form that conf_load reads again. */
 void conf_print(const struct conf *c, enum conf_program program, FILE *out);

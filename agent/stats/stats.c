@@ -1,0 +1,91 @@
+#include "stats/stats.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Atomic; nothing is ordered by them. */
+static _Atomic uint64_t values[STAT_N];
+static _Atomic uint64_t verdicts[SOURCE_N][REASON_N];
+
+static const struct {
+	const char *name;
+	const char *sentence;
+	bool gauge;
+} described[STAT_N] = {
+#define COUNTER(symbol, name, sentence) {name, sentence, false},
+#define GAUGE(symbol, name, sentence) {name, sentence, true},
+#include "stats/counters.def"
+#undef COUNTER
+#undef GAUGE
+};
+
+void
+stat_add(enum stat s, uint64_t n)
+{
+	atomic_fetch_add_explicit(&values[s], n, memory_order_relaxed);
+}
+
+void
+stat_set(enum stat s, uint64_t value)
+{
+	atomic_store_explicit(&values[s], value, memory_order_relaxed);
+}
+
+uint64_t
+stat_get(enum stat s)
+{
+	return atomic_load_explicit(&values[s], memory_order_relaxed);
+}
+
+void
+stat_verdict(enum event_source source, enum reason r)
+{
+	atomic_fetch_add_explicit(&verdicts[source][r], 1, memory_order_relaxed);
+}
+
+void
+stat_ledger(struct ledger *ret_ledger)
+{
+	unsigned s, r;
+
+	for (s = 0; s < SOURCE_N; s++)
+		for (r = 0; r < REASON_N; r++)
+			ret_ledger->count[s][r] =
+			    atomic_load_explicit(&verdicts[s][r], memory_order_relaxed);
+}
+
+/* Every pair is printed, zeros as well: a series that appears late has no first increase. */
+static void
+print_events(FILE *out)
+{
+	struct ledger l;
+	unsigned s, r;
+
+	stat_ledger(&l);
+	fputs("# HELP footfall_events_total Events received, by source, verdict and reason\n"
+	      "# TYPE footfall_events_total counter\n",
+	      out);
+	for (s = 0; s < SOURCE_N; s++)
+		for (r = 0; r < REASON_N; r++)
+			fprintf(out,
+				"footfall_events_total{source=\"%s\",verdict=\"%s\",reason=\"%s\"} "
+				"%" PRIu64 "\n",
+				source_name((enum event_source)s),
+				verdict_name(reason_verdict((enum reason)r)),
+				reason_name((enum reason)r), l.count[s][r]);
+}
+
+void
+stats_print(FILE *out)
+{
+	unsigned s;
+
+	for (s = 0; s < STAT_N; s++)
+		fprintf(out,
+			"# HELP footfall_%s %s\n# TYPE footfall_%s %s\nfootfall_%s %" PRIu64 "\n",
+			described[s].name, described[s].sentence, described[s].name,
+			described[s].gauge ? "gauge" : "counter", described[s].name,
+			stat_get((enum stat)s));
+	print_events(out);
+}
