@@ -20,7 +20,8 @@
 #define EVENT_SESSION_MAX 64
 #define EVENT_HOST_MAX 253   /* a DNS name, RFC 1035 */
 #define EVENT_USER_AGENT_MAX 2048
-#define EVENT_PACKED_MAX 1024 /* the largest payload: all texts at their limits is 650 */
+#define EVENT_PACKED_MAX 1024 /* the largest payload: all texts at their limits is 573 */
+#define EVENT_TS_MAX_MS INT64_C(253402300799999) /* the last ms of the year 9999 */
 
 struct event {
 	/* from the reporter */
@@ -29,7 +30,8 @@ struct event {
 	struct text site; /* absent: the configured default */
 	struct text type; /* one of the configured types, once admitted */
 	struct text id;   /* a slug as sent; for UUIDs their text as sent, absent in unpacked records */
-	bool has_uuid;    /* the id is a UUID, in uuid */
+	bool has_uuid;    /* the id is a UUID, in uuid. With a 16-byte id beside it, the reporter sent
+	                   * 16 bytes that make a slug as well: where slugs are configured, they are */
 	uint8_t uuid[16];
 	bool has_event_id;
 	uint8_t event_id[16];
@@ -57,12 +59,14 @@ struct event {
 bool event_name_valid(struct text t);
 bool event_slug_valid(struct text t);
 
-/* Host of an absolute http(s) URL, lower-cased into buf (EVENT_HOST_MAX bytes), without port and
- * userinfo. Absent text and true for an empty URL or one that names no host (about:blank,
- * android-app://x gives x); false for what is no URL at all. */
+/* Host of an absolute URL, lower-cased into buf (EVENT_HOST_MAX bytes), without port and userinfo.
+ * Absent text and true for an empty URL, one that names no host (about:blank; android-app://x gives
+ * x) and one whose host is none: real logs hold such, and a view is not lost for its referrer.
+ * False for what does not begin with a scheme. */
 bool event_referrer_host(struct text url, char *buf, struct text *ret_host);
 
-/* Payload of a journal record into buf. Bytes written, or 0 when a field exceeds its limit. */
+/* Payload of a journal record into buf. Bytes written, or 0 when a field exceeds its limit, a name
+ * or slug is not valid, the content is missing, or ts_ms is not from 0 to EVENT_TS_MAX_MS. */
 size_t event_pack(const struct event *e, uint8_t *buf, size_t cap);
 
 /* False, with *ret_event undefined, unless the payload is exactly one well-formed event. Texts
