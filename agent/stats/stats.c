@@ -21,19 +21,19 @@ static const struct {
 };
 
 void
-stat_add(enum stat s, uint64_t n)
+stat_add(enum stat_id s, uint64_t n)
 {
 	atomic_fetch_add_explicit(&values[s], n, memory_order_relaxed);
 }
 
 void
-stat_set(enum stat s, uint64_t value)
+stat_set(enum stat_id s, uint64_t value)
 {
 	atomic_store_explicit(&values[s], value, memory_order_relaxed);
 }
 
 uint64_t
-stat_get(enum stat s)
+stat_get(enum stat_id s)
 {
 	return atomic_load_explicit(&values[s], memory_order_relaxed);
 }
@@ -86,6 +86,6 @@ stats_print(FILE *out)
 			"# HELP footfall_%s %s\n# TYPE footfall_%s %s\nfootfall_%s %" PRIu64 "\n",
 			described[s].name, described[s].sentence, described[s].name,
 			described[s].gauge ? "gauge" : "counter", described[s].name,
-			stat_get((enum stat)s));
+			stat_get((enum stat_id)s));
 	print_events(out);
 }

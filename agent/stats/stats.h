@@ -11,7 +11,7 @@
 
 #include "proto/ledger.h"
 
-enum stat {
+enum stat_id {
 #define COUNTER(symbol, name, sentence) STAT_##symbol,
 #define GAUGE(symbol, name, sentence) STAT_##symbol,
 #include "stats/counters.def"
@@ -20,9 +20,9 @@ enum stat {
 	STAT_N
 };
 
-void stat_add(enum stat s, uint64_t n);
-void stat_set(enum stat s, uint64_t value);
-uint64_t stat_get(enum stat s);
+void stat_add(enum stat_id s, uint64_t n);
+void stat_set(enum stat_id s, uint64_t value);
+uint64_t stat_get(enum stat_id s);
 
 /* Since start, by source and reason: kept beside the journals' ledgers, which are sealed away. */
 void stat_verdict(enum event_source source, enum reason r);
