@@ -1,10 +1,13 @@
 /* sketch.h -- how many distinct visitors, in sets that merge.
  *
  * Exact (a sorted set of 64-bit hashes) up to a limit, above it HyperLogLog with byte registers
- * (Flajolet et al. 2007) and the improved raw estimator of Ertl (2017). Merging is commutative,
- * associative and idempotent, and does not depend on when a set became a sketch.
+ * (Flajolet et al. 2007) and the improved raw estimator of Ertl, "New cardinality estimation
+ * algorithms for HyperLogLog sketches" (2017). Merging is commutative, associative and idempotent:
+ * what a sketch is depends on the set alone, not on the order in which it grew.
  *
- * Threads:  plain objects.
+ * Hashes must be uniform over 64 bits, as visitors of events are; they are not hashed again.
+ *
+ * Threads:  plain objects; encoding keeps a zstd context per thread, freed when the thread ends.
  * Memory:   exact: 8 bytes a visitor up to the limit; then 2^p bytes. Heap, owned by the sketch.
  */
 #ifndef CENTRAL_SKETCH_H
@@ -16,7 +19,7 @@
 
 struct sketch_form {
 	uint32_t exact_max;
-	uint8_t p;
+	uint8_t p; /* 4 to 18 */
 };
 
 extern const struct sketch_form sketch_site;  /* 4,096 and p = 14: 16 KiB */
@@ -25,8 +28,9 @@ extern const struct sketch_form sketch_small; /* 512 and p = 12: 4 KiB */
 struct sketch {
 	struct sketch_form form;
 	uint32_t n, cap; /* exact: hashes in use and room */
-	uint64_t *hash;  /* exact: sorted, distinct; NULL once registers are in use */
-	uint8_t *reg;    /* 2^p registers, or NULL */
+	uint64_t
+	    *hash;    /* exact: sorted, distinct; NULL while empty and once registers are in use */
+	uint8_t *reg; /* 2^p registers, or NULL */
 };
 
 void sketch_init(struct sketch *s, const struct sketch_form *form);
@@ -34,16 +38,26 @@ void sketch_fini(struct sketch *s);
 
 /* 0 or -ENOMEM, and then the sketch is as it was. */
 int sketch_add(struct sketch *s, uint64_t hash);
-int sketch_merge(struct sketch *s, const struct sketch *other); /* same p, else -EINVAL; forms with another p merge only while other is exact */
+
+/* Adds many at once, in any order, repeats allowed, and reorders them: sorting first is far cheaper
+ * than one sketch_add each. */
+int sketch_add_many(struct sketch *s, uint64_t *hashes, size_t n);
+
+/* Same p, else -EINVAL; a form with another p merges only while `other` is exact. */
+int sketch_merge(struct sketch *s, const struct sketch *other);
 
 /* Exact while exact, else rounded to the nearest. */
 uint64_t sketch_count(const struct sketch *s);
 bool sketch_is_exact(const struct sketch *s);
 
-/* Stored form: a tag byte, then hashes (delta-coded) or registers (zstd). */
+/* Stored form: a tag byte, then hashes (delta-coded) or registers (zstd with a checksum). */
 size_t sketch_encoded_max(const struct sketch *s);
-size_t sketch_encode(const struct sketch *s, uint8_t *buf, size_t cap); /* bytes; 0 no room */
+size_t sketch_encode(const struct sketch *s, uint8_t *buf,
+		     size_t cap); /* bytes; 0: no room, or no memory */
+
+/* Exactly one sketch of this form and nothing behind it. 0, -EBADMSG, -ENOMEM; initialises
+ * ret_sketch in every case. */
 int sketch_decode(const uint8_t *buf, size_t len, const struct sketch_form *form,
-                  struct sketch *ret_sketch); /* 0, -EBADMSG, -ENOMEM; initialises ret_sketch */
+		  struct sketch *ret_sketch);
 
 #endif
