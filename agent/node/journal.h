@@ -3,25 +3,39 @@
  * Takes verdicts and accepted events from admit; hands closed segments to seal. Segments are
  * preallocated files in state_dir/journal, mapped shared, so that an append is a memory copy and no
  * system call. A segment's header page holds the ledger of everything that was judged while it was
- * open, so that the books survive a crash like the events do. journal.c begins with the byte table.
+ * open, so that the books survive a crash like the events do. journal_segment.h begins with the byte
+ * table, journal_seq.h with the rule by which numbers have no gaps and are never used twice.
  *
- * A segment is free → active (one per writer) → closed → numbered (its batch's seq is in the header)
- * → sealed (its batch is durable in the spool) → history (kept for the retry window, so that the
- * duplicate tables can be rebuilt) → free.
+ * A segment is free → spare (header ready) → active (one per writer) → closed → numbered (its batch
+ * has a seq) → sealed (its batch is durable in the spool) → history (kept for the retry window, so
+ * that the duplicate tables can be rebuilt) → free.
  *
- * Threads:  journal_append and journal_count by the writer's worker; rotate, take_closed, number,
- *           sealed and sync by the sealer. A writer's lock is held for a memory copy or a pointer swap.
- * Memory:   journal.segments mapped segments of journal.segment bytes, never more.
+ * Threads:  journal_append, _count and _udp_dropped by the writer's worker; all under "the sealer" by
+ *           the sealer alone. A writer's lock is held for a memory copy or a pointer swap; with
+ *           sync = always also for an msync.
+ * Memory:   journal.segments mapped segments of journal.segment bytes, never more (but at least two
+ *           a writer). Resident is what was written and not sealed, and what is prefaulted ahead.
  * Durable:  an appended record survives the process at once; a power cut costs what `sync` allows:
- *           always: nothing; interval: at most sync_interval; off: what the kernel had not written.
+ *           always: nothing, at the price of an msync by the worker for every accepted event;
+ *           interval: at most sync_interval; off: what the kernel had not written.
+ *           Counts of refused events are as durable as the header page that holds them: with
+ *           sync = always they may be behind by sync_interval, since nobody was told of them.
+ * Errors:   a failed msync is counted and never tried again as if it had worked: the segment gets no
+ *           further record, is closed and sealed from memory at once, and the spool's own fsync
+ *           decides. With sync = always the event that met the failure is refused.
  */
 #ifndef NODE_JOURNAL_H
 #define NODE_JOURNAL_H
 
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "node/spool.h"
 #include "proto/batch.h"
 #include "proto/event.h"
+
+/* A worker may act on a reading of the clock that is this old. The sealer closes an interval so much
+ * after its end, and says "complete" only up to so much before a rotation in its middle. */
+#define JOURNAL_SETTLE_MS 100
 
 struct journal;
 struct journal_writer; /* one per worker */
@@ -29,62 +43,94 @@ struct segment;
 
 struct journal_found { /* what opening found on the disk */
 	uint32_t unsealed, history, torn;
-	uint64_t records;
-	uint64_t lost; /* bytes behind the last valid record of torn segments */
+	uint32_t broken;  /* segments whose header was unreadable: set aside as *.broken */
+	uint64_t records; /* readable ones, of unsealed segments and history */
+	uint64_t lost;    /* records that unsealed segments had counted and that are not readable */
 };
 
-/* Opens or creates the directory with `writers` writers. Segments of an earlier run stay as they
- * are: unsealed ones are handed out by take_closed first, and none of them is appended to again.
- * 0 or -errno (-ENOSPC when segments cannot be allocated). */
-int journal_open(const struct conf *c, unsigned writers, struct journal **ret_journal,
-                 struct journal_found *ret_found);
+/* Opens or creates the directory with `writers` writers, each with an active segment for the
+ * interval of `now`. Segments of an earlier run stay as they are: unsealed ones are handed out by
+ * take_closed first, and none of them is appended to again. `spool` (may be NULL) tells the highest
+ * seq that it holds. 0 or -errno: -ENOSPC when segments cannot be allocated, -EPROTONOSUPPORT when
+ * a later version left counts that this one has no name for (logged by name). */
+int journal_open(const struct conf *c, const struct spool *spool, unsigned writers,
+		 struct wall_ms now, struct journal **ret_journal, struct journal_found *ret_found);
 void journal_close(struct journal *j);
 struct journal_writer *journal_writer(struct journal *j, unsigned i);
 
+/* The epoch of the state directory, and the last seq given in it (0: none). The sealer's view. */
+void journal_last(const struct journal *j, struct batch_id *ret_id);
+
 /* Calls `each` for every valid record found at open, sealed or not, oldest segment first: for
- * rebuilding the duplicate tables, before the workers start. */
+ * rebuilding the duplicate tables, before the workers and the sealer start. */
 void journal_replay(struct journal *j, void (*each)(void *ctx, const struct event *e), void *ctx);
 
-/* Records an accepted event and its verdict. 0, or -ENOBUFS (nothing recorded, nothing counted) when
- * no segment is free. Rotates by itself when the segment is full or its interval over at `now`. */
+/* Records an accepted event and its verdict. 0; -ENOBUFS when no segment is free, -EIO when it could
+ * not be made durable (sync = always), -EINVAL when a field exceeds its limit: then nothing is
+ * recorded and nothing counted. Rotates by itself when the segment is full or its interval over. */
 int journal_append(struct journal_writer *w, struct wall_ms now, const struct event *e,
-                   enum reason r);
+		   enum reason r);
 
-/* Counts a verdict other than accepted. Never fails. */
+/* Counts a verdict other than accepted. Never fails: with no free segment at the end of an interval
+ * the old segment goes on counting (its hour), with none at all memory does until there is one. */
 void journal_count(struct journal_writer *w, struct wall_ms now, enum event_source s,
-                   enum reason r);
+		   enum reason r);
 
-/* True while at least one segment is free: admission sheds by it before it decides. */
+/* Adds n datagrams that the kernel dropped before this worker could read them. */
+void journal_udp_dropped(struct journal_writer *w, struct wall_ms now, uint64_t n);
+
+/* True while an event would find room: in the active segment or in a free one. Admission sheds by it
+ * before it decides; relaxed, so that append may still say -ENOBUFS. */
 bool journal_has_room(const struct journal_writer *w);
 
 /* -- the sealer -- */
 
-/* Closes every writer's segment whose interval is over at `now`; all of them with force. */
-void journal_rotate(struct journal *j, struct wall_ms now, bool force);
+/* `wake` is called, by whichever thread rotates, each time a segment is closed by a worker. Set it
+ * while no worker runs. */
+void journal_on_closed(struct journal *j, void (*wake)(void *ctx), void *ctx);
 
-/* Oldest closed segment not yet sealed, or NULL. It is the sealer's until journal_sealed. */
+/* Closes every writer's segment whose interval was over JOURNAL_SETTLE_MS before `now`; all of them
+ * with force. 0, or -ENOBUFS when a segment stays open for want of a free one. */
+int journal_rotate(struct journal *j, struct wall_ms now, bool force);
+
+/* The closed segment to be sealed next, or NULL: one that has its number already, else the oldest.
+ * The same one until journal_sealed. */
 struct segment *journal_take_closed(struct journal *j);
 
-/* The batch identity in the segment's header, given there and made durable (msync) if it had none:
- * epoch and seq are the journal's next. 0 or -errno. */
-int segment_number(struct journal *j, struct segment *s, struct batch_id *ret_id);
+/* Frees closed segments in which nothing was judged, so that the last one with content is the last;
+ * when none has content, one of them stays, for the sealer to decide. */
+void journal_drop_empty(struct journal *j);
 
-/* Meta of the batch that the segment becomes: interval, ledger, known losses. */
+/* The instant up to which the node would be complete once s has the next number: no other segment
+ * without a number holds anything that arrived before it. At most `now`. */
+int64_t journal_complete_to(struct journal *j, const struct segment *s, struct wall_ms now);
+
+/* Highest closes_ms claimed so far. */
+int64_t journal_claimed(const struct journal *j);
+
+/* The identity of the batch that the segment becomes; given now, and made durable together with
+ * sealed_ms = now and closes_ms, if it had none. 0 or -errno (no number given). */
+int segment_number(struct journal *j, struct segment *s, struct wall_ms now,
+		   struct batch_id *ret_id);
+
+/* Meta of a numbered segment's batch. The same whenever it is asked, also after a restart. */
 void segment_meta(const struct segment *s, struct batch_meta *ret_meta);
 
-/* True when nothing was judged while it was open: it needs no batch of its own. */
+/* True when nothing was judged, dropped or lost while it was open: it needs no batch of its own. */
 bool segment_is_empty(const struct segment *s);
 
-/* Walks the valid records; *at starts as 0. False at the end. */
+/* Walks the valid records; *at starts as 0. False at the end. Texts point into the segment. */
 bool segment_next(const struct segment *s, size_t *at, struct event *ret_event);
 uint32_t segment_records(const struct segment *s);
 size_t segment_bytes(const struct segment *s); /* of all payloads */
 
-/* The segment's batch is durable in the spool (or it was empty): into history, or free. */
-void journal_sealed(struct journal *j, struct segment *s);
+/* The segment's batch is durable in the spool (or it was empty): into history, or free. -errno when
+ * that could not be made durable: the caller must come again before it numbers another one. */
+int journal_sealed(struct journal *j, struct segment *s);
 
-/* Frees history older than the retry window, or more of it when free segments run short; msyncs
- * active segments when `sync` says so. Called by the sealer every sync_interval. */
+/* Frees history older than the retry window, or more of it when free segments run short; makes free
+ * segments ready; msyncs active ones when `sync` says so; prefaults what workers write next. Called
+ * by the sealer every sync_interval and after each round. */
 void journal_tend(struct journal *j, struct wall_ms now);
 
 #endif

@@ -1,0 +1,346 @@
+#include "node/journal_segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "stats/stats.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels refuse it and pages fault one by one */
+#endif
+
+static const uint8_t magic[8] = {'F', 'F', 'j', 'o', 'u', 'r', 'n', 1};
+
+static int
+segment_path(const char *dir, const struct segment *s, const char *suffix, char path[PATH_MAX])
+{
+	int n = snprintf(path, PATH_MAX, "%s/segment-%04u%s", dir, s->index, suffix);
+
+	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+size_t
+segment_names(char ret_names[SEGMENT_NAMES])
+{
+	size_t len = 0;
+	unsigned i;
+
+	for (i = 0; i < SOURCE_N; i++)
+		len += (size_t)snprintf(ret_names + len, SEGMENT_NAMES - len, "%s%s", i ? " " : "",
+					source_name((enum event_source)i));
+	for (i = 0; i < REASON_N && len < SEGMENT_NAMES; i++)
+		len += (size_t)snprintf(ret_names + len, SEGMENT_NAMES - len, "\n%s.%s",
+					verdict_name(reason_verdict((enum reason)i)),
+					reason_name((enum reason)i));
+	return len;
+}
+
+static int
+map_fd(struct segment *s, int fd, size_t size)
+{
+	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (base == MAP_FAILED)
+		return -errno;
+	s->base = base;
+	s->head = base;
+	s->size = size;
+	return 0;
+}
+
+int
+segment_create(const char *dir, struct segment *s, size_t bytes)
+{
+	char path[PATH_MAX];
+	int fd = -1, err = segment_path(dir, s, "", path);
+
+	segment_unmap(s);
+	if (err)
+		return err;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	/* posix_fallocate: on a full disk a store into a hole would be SIGBUS */
+	if (ftruncate(fd, (off_t)bytes) < 0)
+		err = -errno;
+	if (!err)
+		err = -posix_fallocate(fd, 0, (off_t)bytes);
+	if (!err && fsync(fd) < 0)
+		err = -errno;
+	if (!err)
+		err = map_fd(s, fd, bytes);
+	if (err)
+		unlink(path);
+	close(fd);
+	return err ? err : file_sync_dir(dir);
+}
+
+int
+segment_map(const char *dir, struct segment *s)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int fd = -1, err = segment_path(dir, s, "", path);
+
+	if (err)
+		return err;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = -errno;
+	else if (st.st_size < (off_t)SEGMENT_PAGE)
+		err = -ENODATA;
+	else
+		err = map_fd(s, fd, (size_t)st.st_size);
+	close(fd);
+	return err;
+}
+
+void
+segment_unmap(struct segment *s)
+{
+	if (s->base)
+		munmap(s->base, s->size);
+	s->base = NULL;
+	s->head = NULL;
+	s->size = 0;
+}
+
+int
+segment_remove(const char *dir, struct segment *s)
+{
+	char path[PATH_MAX];
+	int err = segment_path(dir, s, "", path);
+
+	if (!err && unlink(path) < 0 && errno != ENOENT)
+		err = -errno;
+	if (!err)
+		err = file_sync_dir(dir);
+	if (!err)
+		segment_unmap(s);
+	return err;
+}
+
+int
+segment_set_aside(const char *dir, struct segment *s)
+{
+	char path[PATH_MAX], aside[PATH_MAX];
+	int err = segment_path(dir, s, "", path);
+
+	segment_unmap(s);
+	if (!err)
+		err = segment_path(dir, s, ".broken", aside);
+	if (!err && rename(path, aside) < 0)
+		err = -errno;
+	return err ? err : file_sync_dir(dir);
+}
+
+static uint64_t
+header_sum(const struct segment_header *h)
+{
+	uint64_t sum = hash_mix(h->id, h, offsetof(struct segment_header, sum));
+
+	return hash_mix(sum, h->names, h->names_len);
+}
+
+static uint64_t
+interval_sum(const struct segment_header *h)
+{
+	return hash_mix(h->id, &h->serial, 4 * sizeof(uint64_t));
+}
+
+int
+segment_prepare(struct segment *s, const uint8_t epoch[16])
+{
+	struct segment_header *h = s->head;
+
+	/* free before anything else changes: a header that is half new must not look like an open one */
+	__atomic_store_n(&h->state, DISK_FREE, __ATOMIC_SEQ_CST);
+	memset(&h->serial, 0, SEGMENT_PAGE - offsetof(struct segment_header, serial));
+	memcpy(h->magic, magic, sizeof(magic));
+	h->zero = 0;
+	h->names_len = (uint32_t)segment_names(h->names);
+	hash_random(&h->id, sizeof(h->id));
+	h->bytes = s->size;
+	memcpy(h->epoch, epoch, sizeof(h->epoch));
+	h->sources = SOURCE_N;
+	h->reasons = REASON_N;
+	h->sum = header_sum(h);
+	s->found = s->numbered = s->tallied = s->failed = false;
+	s->synced = s->used = s->payload = 0;
+	s->records = 0;
+	s->lost = 0;
+	return segment_sync_header(s);
+}
+
+void
+segment_begin(struct segment *s, uint64_t serial, int64_t from_ms, int64_t until_ms,
+	      int64_t since_ms)
+{
+	struct segment_header *h = s->head;
+
+	h->serial = serial;
+	h->from_ms = from_ms;
+	h->until_ms = until_ms;
+	h->since_ms = since_ms;
+	h->interval_sum = interval_sum(h);
+	__atomic_store_n(&h->state, DISK_OPEN, __ATOMIC_RELEASE);
+}
+
+static uint32_t
+record_sum(const struct segment *s, size_t at, const uint8_t *payload, size_t n)
+{
+	uint64_t h = hash_mix(s->head->id + at, payload, n);
+
+	return (uint32_t)(h ^ h >> 32);
+}
+
+bool
+segment_fits(const struct segment *s, size_t payload)
+{
+	return !s->failed && s->records < BATCH_EVENTS_MAX &&
+	       s->payload + payload <= SEGMENT_DATA_MAX &&
+	       segment_record_bytes(payload) <= s->size - SEGMENT_PAGE - s->used;
+}
+
+void
+segment_put(struct segment *s, const uint8_t *payload, size_t n)
+{
+	uint8_t *at = s->base + SEGMENT_PAGE + s->used;
+	uint32_t sum = record_sum(s, s->used, payload, n);
+
+	memcpy(at + 8, payload, n);
+	memset(at + 8 + n, 0, segment_record_bytes(n) - 8 - n);
+	memcpy(at + 4, &sum, sizeof(sum));
+	__atomic_store_n((uint32_t *)(void *)at, (uint32_t)n, __ATOMIC_RELEASE);
+	/* counted after it is there, should the process die between the two */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	s->used += segment_record_bytes(n);
+	s->records++;
+	s->payload += n;
+}
+
+void
+segment_take_back(struct segment *s, size_t n)
+{
+	s->used -= segment_record_bytes(n);
+	s->records--;
+	s->payload -= n;
+	__atomic_store_n((uint32_t *)(void *)(s->base + SEGMENT_PAGE + s->used), 0,
+			 __ATOMIC_RELEASE);
+}
+
+const uint8_t *
+segment_record(const struct segment *s, size_t *at, size_t *ret_len)
+{
+	const size_t room = s->size - SEGMENT_PAGE;
+	const uint8_t *record = s->base + SEGMENT_PAGE + *at;
+	uint32_t len, sum;
+
+	if (room - *at < 16)
+		return NULL;
+	memcpy(&len, record, sizeof(len));
+	memcpy(&sum, record + 4, sizeof(sum));
+	if (len == 0 || len > EVENT_PACKED_MAX || segment_record_bytes(len) > room - *at ||
+	    sum != record_sum(s, *at, record + 8, len))
+		return NULL;
+	*at += segment_record_bytes(len);
+	*ret_len = len;
+	return record + 8;
+}
+
+static int
+sync_range(const struct segment *s, size_t from, size_t to)
+{
+	from -= from % SEGMENT_PAGE;
+	if (msync(s->base + from, to - from, MS_SYNC) == 0)
+		return 0;
+	stat_add(STAT_JOURNAL_SYNC_ERRORS, 1);
+	return -errno;
+}
+
+int
+segment_sync_header(const struct segment *s)
+{
+	return sync_range(s, 0, SEGMENT_PAGE);
+}
+
+int
+segment_sync_records(const struct segment *s, size_t from, size_t to)
+{
+	return to > from ? sync_range(s, SEGMENT_PAGE + from, SEGMENT_PAGE + to) : 0;
+}
+
+void
+segment_prefault(const struct segment *s, size_t used, size_t ahead)
+{
+	size_t from = SEGMENT_PAGE + used, to = from + ahead;
+
+	from -= from % SEGMENT_PAGE;
+	if (to > s->size)
+		to = s->size;
+	/* only a hint: without it the worker's store faults */
+	if (madvise(s->base, SEGMENT_PAGE, MADV_POPULATE_WRITE) == 0 && to > from)
+		(void)madvise(s->base + from, to - from, MADV_POPULATE_WRITE);
+}
+
+void
+segment_release(const struct segment *s)
+{
+	(void)madvise(s->base, s->size, MADV_DONTNEED);
+}
+
+/* -- what an earlier run left -- */
+
+static int
+check_header(const struct segment *s)
+{
+	const struct segment_header *h = s->head;
+
+	if (memcmp(h->magic, magic, 7) != 0)
+		return -EBADMSG;
+	if (h->magic[7] != magic[7])
+		return -EPROTONOSUPPORT;
+	if (h->names_len > SEGMENT_NAMES || h->sum != header_sum(h) ||
+	    h->interval_sum != interval_sum(h) || h->until_ms <= h->from_ms ||
+	    h->state > DISK_SEALED || (uint64_t)h->sources * h->reasons > SEGMENT_COUNTS)
+		return -EBADMSG;
+	return 0;
+}
+
+static bool
+page_is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, SEGMENT_PAGE - 1) == 0;
+}
+
+int
+segment_load(struct segment *s)
+{
+	const uint8_t *payload;
+	size_t n;
+	int err = 0;
+
+	s->state = SEGMENT_DIRTY;
+	if (page_is_zero(s->base) ||
+	    (memcmp(s->head->magic, magic, sizeof(magic)) == 0 && s->head->state == DISK_FREE))
+		return 0;
+	err = check_header(s);
+	if (err)
+		return err;
+	s->found = true;
+	for (s->used = 0; (payload = segment_record(s, &s->used, &n));) {
+		s->records++;
+		s->payload += n;
+	}
+	s->state = s->head->state == DISK_SEALED ? SEGMENT_HISTORY : SEGMENT_CLOSED;
+	return segment_tally(s);
+}

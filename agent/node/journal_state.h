@@ -1,0 +1,72 @@
+/* journal_state.h -- the structs behind journal.h, for journal*.c alone.
+ *
+ * Locks: a writer's lock, inside it the journal's. The journal's guards which segment is in which
+ * state, and is taken at rotations, by the sealer, and never for a single event.
+ */
+#ifndef NODE_JOURNAL_STATE_H
+#define NODE_JOURNAL_STATE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "node/journal_seq.h"
+
+enum journal_sync { SYNC_OFF, SYNC_INTERVAL, SYNC_ALWAYS };
+
+struct journal_writer {
+	_Alignas(64) pthread_mutex_t lock;
+	/* constant */
+	struct journal *journal;
+	/* guarded by lock */
+	struct segment *active; /* NULL: no segment was free */
+	size_t reported;        /* bytes of active that are in STAT_JOURNAL_BYTES */
+	struct ledger pending;  /* judged while there was no segment */
+	uint64_t pending_dropped;
+	bool has_pending;
+	/* atomic */
+	atomic_size_t left; /* bytes that active has room for */
+};
+
+struct journal {
+	/* constant after open */
+	char dir[PATH_MAX], state_dir[PATH_MAX];
+	char node[BATCH_NODE_MAX + 1];
+	enum journal_sync sync;
+	int64_t interval_ms, history_ms;
+	size_t segment_bytes;
+	unsigned writers_n, segments_n; /* segments_n: of the configuration */
+	unsigned slots_n;               /* with those of an earlier, larger one */
+	struct journal_writer *writers;
+	struct segment *slots;
+	void (*wake)(void *ctx);
+	void *wake_ctx;
+	/* the sealer's */
+	struct journal_seq seq;
+	/* guarded by lock, with every segment's state */
+	pthread_mutex_t lock;
+	struct segment **spare; /* slots_n places, the last one is taken first */
+	unsigned spares;
+	uint64_t serial; /* of the segment opened last */
+	/* atomic */
+	atomic_uint spares_seen;
+};
+
+/* Closes the writer's segment, if it has one, and opens a spare one for `now`; since_ms as in the
+ * header. Writer's lock held. 0, or -ENOBUFS with everything as it was. */
+int journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms);
+
+/* True when a segment's interval is over: at its end, or when the clock was set back by more than an
+ * hour before it. Less than that, and the segment keeps its interval. */
+bool journal_over(const struct segment *s, int64_t now_ms);
+
+void journal_push_spare(struct journal *j, struct segment *s);
+
+/* Which segment is in which state; with the journal's lock taken inside. */
+enum segment_state journal_state(struct journal *j, const struct segment *s);
+void journal_set_state(struct journal *j, struct segment *s, enum segment_state state);
+
+/* Makes every free segment ready. 0 or the first error. */
+int journal_make_spares(struct journal *j);
+
+#endif
