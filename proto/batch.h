@@ -2,7 +2,7 @@
  *
  * On the wire and in the spool a batch is a zstd skippable frame that names it (identity, sizes,
  * checksum), then one zstd frame holding a msgpack document; README.md has the bytes. This file
- * writes and reads the document and the name; compressing is the caller's (batch_frame_*).
+ * writes and reads the document and the name; compressing is the caller's.
  *
  * Threads:  one builder or cursor per thread.
  * Memory:   no malloc. A builder works in the caller's arena; a struct batch and its texts point
@@ -19,9 +19,10 @@
 
 #define BATCH_VERSION 1
 #define BATCH_NODE_MAX 64
-#define BATCH_EVENTS_MAX (1u << 20)      /* bounds an apply: about half a second */
-#define BATCH_DOCUMENT_MAX (256u << 20)  /* what a receiver may be made to reserve */
-#define BATCH_HEAD_BYTES 128             /* room for the skippable frame with the name */
+#define BATCH_EVENTS_MAX (1u << 20)         /* bounds an apply: about half a second */
+#define BATCH_COUNT_MAX (UINT64_C(1) << 53) /* of anything: exact in JSON, and sums cannot wrap */
+#define BATCH_DOCUMENT_MAX (256u << 20)     /* what a receiver may be made to reserve */
+#define BATCH_HEAD_BYTES 160                /* room for the skippable frame with the name: 146 */
 
 struct batch_id {
 	char node[BATCH_NODE_MAX + 1]; /* configured name, NUL-terminated */
@@ -33,9 +34,9 @@ struct batch_meta {
 	struct batch_id id;
 	int64_t from_ms, until_ms; /* arrival interval: wall time, within one hour of UTC */
 	int64_t sealed_ms;
-	int64_t closes_ms; /* not 0: all that arrived before this is in batches up to this seq */
-	uint64_t udp_dropped;  /* datagrams the kernel dropped in the interval */
-	uint64_t lost;         /* records found torn or unreadable, known lost */
+	int64_t closes_ms;    /* not 0: all that arrived before this is in batches up to this seq */
+	uint64_t udp_dropped; /* datagrams the kernel dropped in the interval */
+	uint64_t lost;        /* records found torn or unreadable, known lost */
 	struct ledger ledger;
 };
 
@@ -46,15 +47,22 @@ struct batch_builder; /* lives in the arena */
 /* Arena bytes that a builder for n events with packed payloads of payload_bytes in all may need. */
 size_t batch_arena_bytes(uint32_t n, size_t payload_bytes);
 
-/* Starts a batch in the arena (16-byte aligned, at least batch_arena_bytes). */
+/* Most bytes of the document that such a batch becomes. */
+size_t batch_document_bytes(uint32_t n, size_t payload_bytes);
+
+/* Starts a batch in the arena (16-byte aligned, at least batch_arena_bytes; needs not be zeroed).
+ * NULL when it is too small for a batch without events. */
 struct batch_builder *batch_begin(void *arena, size_t arena_bytes);
 
-/* Adds one unpacked event; copies what it needs. 0 or -ENOSPC (arena or BATCH_EVENTS_MAX). */
+/* Adds one unpacked event; copies what it needs. An absent site becomes EVENT_DEFAULT_SITE, an absent
+ * name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or BATCH_EVENTS_MAX), or -EINVAL for one that is not
+ * event_valid; then the batch is as it was. */
 int batch_add(struct batch_builder *b, const struct event *e);
 
-/* Writes the document. Length in ret_len, or -ENOSPC. */
+/* Writes the document. 0 with its length in ret_len; -ENOSPC; -EINVAL when meta has no valid node name
+ * (event_name_valid), no seq, a time beyond 0 to EVENT_TS_MAX_MS or a count above BATCH_COUNT_MAX. */
 int batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *buf, size_t cap,
-                 size_t *ret_len);
+		 size_t *ret_len);
 
 /* -- reading -- */
 
@@ -69,9 +77,10 @@ struct batch_content {
 struct batch {
 	struct batch_meta meta;
 	uint32_t events;
-	/* dictionaries: sizes; entries by the calls below */
+	/* dictionaries: number of entries, no more than events; entries by the calls below. Entry 0
+	 * of referrers and countries is the empty text, "none", and counts beside these */
 	uint32_t contents, names, referrers, countries;
-	/* encoded parts, validated by batch_decode; private to batch.c */
+	/* encoded parts, validated by batch_decode; private to batch_read.c */
 	struct reader column[BATCH_COLUMNS];
 	struct reader dict_content, dict_name, dict_referrer, dict_country;
 };
@@ -80,7 +89,7 @@ struct batch {
 struct batch_event {
 	int64_t ts_ms;
 	uint64_t visitor;
-	uint64_t event_tag; /* first 64 bits of the event id; 0 when it has none */
+	uint64_t event_tag; /* first 64 bits of the event id, big-endian; 0 when it has none */
 	uint64_t session;   /* 0 when it has none */
 	double value;       /* when has_value */
 	uint32_t content, name, referrer, country, salt_id; /* referrer, country: 0 is "none" */
@@ -93,7 +102,7 @@ struct batch_cursor {
 	struct reader column[BATCH_COLUMNS];
 	uint32_t left;
 	int64_t ts_ms;
-	uint64_t state[4];
+	uint64_t state[4]; /* visitors and sessions seen so far, salt id */
 };
 
 /* Checks the whole document, every column to its end included. */
@@ -110,20 +119,24 @@ bool batch_next_text(struct reader *dict, struct text *ret_text);
 
 /* -- the frame around the document -- */
 
+/* BLAKE2b-128. */
+void batch_checksum(const void *frame, size_t len, uint8_t ret_checksum[16]);
+
 struct batch_name {
 	struct batch_id id;
 	uint32_t events;
 	uint32_t document_bytes;   /* uncompressed */
 	uint32_t compressed_bytes; /* of the zstd frame behind */
-	uint8_t checksum[16];      /* BLAKE2b-128 of the zstd frame */
+	uint8_t checksum[16];      /* batch_checksum of the zstd frame */
 };
 
-/* Writes the skippable frame for a zstd frame that stands ready: bytes written. */
+/* Writes the skippable frame for a zstd frame that stands ready: bytes written. The node name must be
+ * valid. */
 size_t batch_name_put(const struct batch_name *n, uint8_t buf[BATCH_HEAD_BYTES]);
 
 /* Reads the skippable frame of a whole body and verifies length and checksum of what follows:
  * 0 with the zstd frame in ret_frame, -EBADMSG, or -EPROTONOSUPPORT. */
 int batch_name_get(const uint8_t *body, size_t len, struct batch_name *ret_name,
-                   struct text *ret_frame);
+		   struct text *ret_frame);
 
 #endif

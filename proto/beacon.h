@@ -20,7 +20,8 @@
 struct beacon_scratch {
 	char bytes[BEACON_BODY_MAX]; /* unescaped strings are never longer than the body */
 	char host[EVENT_HOST_MAX];
-	char error[BEACON_ERROR_MAX]; /* which field and why, for the answer; ASCII, no client bytes */
+	char error
+	    [BEACON_ERROR_MAX]; /* which field and why, for the answer; ASCII, no client bytes */
 };
 
 /* Fills ret_event from the body. REASON_ACCEPTED_FIRST when it is well formed (types, sites and
@@ -28,7 +29,7 @@ struct beacon_scratch {
  * reason, with a sentence in scratch->error. Missing content_type or content_id is
  * REASON_INVALID_MISSING. */
 enum reason beacon_decode(const char *body, size_t len, struct beacon_scratch *scratch,
-                          struct event *ret_event);
+			  struct event *ret_event);
 
 /* The same scanner on any JSON value: true when the text is well-formed JSON as above without
  * regard to its meaning. Depth beyond BEACON_DEPTH_MAX is refused. For tests and fuzzing. */

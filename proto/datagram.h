@@ -30,7 +30,7 @@ bool datagram_scan(const uint8_t *bytes, size_t len);
 /* Opens a datagram: number of events in it (1 to 64), or 0 when it is refused whole, with the
  * reason. */
 unsigned datagram_open(struct datagram_decoder *d, const uint8_t *bytes, size_t len,
-                       enum reason *ret_reason);
+		       enum reason *ret_reason);
 
 /* The events of the opened datagram, one by one from 0. REASON_ACCEPTED_FIRST when it is well
  * formed, else why not. */

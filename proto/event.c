@@ -167,8 +167,7 @@ absent_or_name(struct text t)
 	return t.len == 0 || event_name_valid(t);
 }
 
-/* What holds for every event that stands in a journal, whichever way it is read. */
-static bool
+bool
 event_valid(const struct event *e)
 {
 	return e->source < SOURCE_N && e->ts_ms >= 0 && e->ts_ms <= EVENT_TS_MAX_MS &&

@@ -16,9 +16,9 @@
 #include "base/text.h"
 #include "proto/ledger.h"
 
-#define EVENT_NAME_MAX 64    /* event, site, type, slug: what fits a table column */
+#define EVENT_NAME_MAX 64 /* event, site, type, slug: what fits a table column */
 #define EVENT_SESSION_MAX 64
-#define EVENT_HOST_MAX 253   /* a DNS name, RFC 1035 */
+#define EVENT_HOST_MAX 253 /* a DNS name, RFC 1035 */
 #define EVENT_USER_AGENT_MAX 2048
 #define EVENT_PACKED_MAX 1024 /* the largest payload: all texts at their limits is 573 */
 #define EVENT_TS_MAX_MS INT64_C(253402300799999) /* the last ms of the year 9999 */
@@ -26,12 +26,14 @@
 struct event {
 	/* from the reporter */
 	enum event_source source;
-	int64_t ts_ms; /* its own wall time; 0: not said, admission sets its arrival */
+	int64_t ts_ms;    /* its own wall time; 0: not said, admission sets its arrival */
 	struct text site; /* absent: the configured default */
 	struct text type; /* one of the configured types, once admitted */
-	struct text id;   /* a slug as sent; for UUIDs their text as sent, absent in unpacked records */
-	bool has_uuid;    /* the id is a UUID, in uuid. With a 16-byte id beside it, the reporter sent
-	                   * 16 bytes that make a slug as well: where slugs are configured, they are */
+	struct text
+	    id; /* a slug as sent; for UUIDs their text as sent, absent in unpacked records */
+	/* The id is a UUID, in uuid. With an id of 16 bytes beside it, the reporter sent 16 bytes that
+	 * make a slug as well: where slugs are configured, that is what they are */
+	bool has_uuid;
 	uint8_t uuid[16];
 	bool has_event_id;
 	uint8_t event_id[16];
@@ -47,7 +49,7 @@ struct event {
 	bool repeat;
 	uint64_t visitor;      /* keyed hash of address and User-Agent under the salt of salt_id */
 	uint64_t session_hash; /* keyed likewise; 0 when there is none */
-	uint32_t salt_id;      /* which salt (salts of an agent's own making have the top bit set) */
+	uint32_t salt_id; /* which salt (salts of an agent's own making have the top bit set) */
 	uint8_t browser, system, device; /* ua_class.def; 0 unknown */
 	char country[2];                 /* ISO 3166-1, or two NULs */
 };
@@ -65,8 +67,12 @@ bool event_slug_valid(struct text t);
  * False for what does not begin with a scheme. */
 bool event_referrer_host(struct text url, char *buf, struct text *ret_host);
 
-/* Payload of a journal record into buf. Bytes written, or 0 when a field exceeds its limit, a name
- * or slug is not valid, the content is missing, or ts_ms is not from 0 to EVENT_TS_MAX_MS. */
+/* What holds for every event in a journal or batch: type and id (UUID or slug) are there, names and
+ * slug valid, texts within their limits, the value finite, ts_ms from 0 to EVENT_TS_MAX_MS. */
+bool event_valid(const struct event *e);
+
+/* Payload of a journal record into buf. Bytes written, or 0 when the event is not valid or does not
+ * fit. */
 size_t event_pack(const struct event *e, uint8_t *buf, size_t cap);
 
 /* False, with *ret_event undefined, unless the payload is exactly one well-formed event. Texts

@@ -11,7 +11,7 @@ static const struct {
 };
 
 static const char *const verdicts[VERDICT_N] = {"accepted", "duplicate", "bot",
-                                                "limited",  "invalid",   "shed"};
+						"limited",  "invalid",   "shed"};
 
 static const char *const sources[SOURCE_N] = {"beacon", "datagram"};
 

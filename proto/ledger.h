@@ -38,9 +38,9 @@ struct ledger {
 };
 
 enum verdict reason_verdict(enum reason r);
-const char *reason_name(enum reason r);     /* "event_id" */
-const char *reason_sentence(enum reason r); /* for people */
-const char *verdict_name(enum verdict v);   /* "duplicate" */
+const char *reason_name(enum reason r);       /* "event_id" */
+const char *reason_sentence(enum reason r);   /* for people */
+const char *verdict_name(enum verdict v);     /* "duplicate" */
 const char *source_name(enum event_source s); /* "beacon", "datagram" */
 
 /* REASON_N when no such pair exists. */

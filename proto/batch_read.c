@@ -1,0 +1,478 @@
+/* Reads a batch document. batch_decode walks everything once, the columns with the same batch_next
+ * that its callers use; what it returned 0 for can be walked without a further check. */
+#include <errno.h>
+#include <math.h>
+
+#include "proto/batch_format.h"
+
+/* -- the few forms of msgpack that a document holds, every width of each -- */
+
+static uint64_t
+get_wide_be(struct reader *r, size_t n)
+{
+	uint64_t v = 0;
+
+	while (n-- > 0)
+		v = v << 8 | get_u8(r);
+	return v;
+}
+
+/* A number from 0 to BATCH_COUNT_MAX, else bad. */
+static uint64_t
+get_number(struct reader *r)
+{
+	uint8_t tag = get_u8(r);
+	uint64_t v = tag;
+
+	if (tag >= 0xcc && tag <= 0xcf) /* uint 8 to 64 */
+		v = get_wide_be(r, (size_t)1 << (tag - 0xcc));
+	else if (tag >= 0xd0 && tag <= 0xd3) /* int 8 to 64; negative ones fail below */
+		v = get_wide_be(r, (size_t)1 << (tag - 0xd0));
+	else if (tag > 0x7f)
+		r->bad = true;
+	if (tag >= 0xd0 && tag <= 0xd2 && v >> ((8u << (tag - 0xd0)) - 1))
+		r->bad = true;
+	if (v > BATCH_COUNT_MAX)
+		r->bad = true;
+	return r->bad ? 0 : v;
+}
+
+static uint32_t
+get_map(struct reader *r)
+{
+	uint8_t tag = get_u8(r);
+
+	if (tag >= 0x80 && tag <= 0x8f)
+		return tag & 0x0fu;
+	if (tag == 0xde || tag == 0xdf)
+		return (uint32_t)get_wide_be(r, tag == 0xde ? 2 : 4);
+	r->bad = true;
+	return 0;
+}
+
+static struct text
+get_sized(struct reader *r, size_t n)
+{
+	const uint8_t *bytes = get_bytes(r, n);
+
+	return (struct text){(const char *)bytes, bytes ? n : 0};
+}
+
+static struct text
+get_str(struct reader *r)
+{
+	uint8_t tag = get_u8(r);
+
+	if (tag >= 0xa0 && tag <= 0xbf)
+		return get_sized(r, tag & 0x1fu);
+	if (tag >= 0xd9 && tag <= 0xdb)
+		return get_sized(r, (size_t)get_wide_be(r, (size_t)1 << (tag - 0xd9)));
+	r->bad = true;
+	return (struct text){NULL, 0};
+}
+
+static struct text
+get_bin(struct reader *r)
+{
+	uint8_t tag = get_u8(r);
+
+	if (tag >= 0xc4 && tag <= 0xc6)
+		return get_sized(r, (size_t)get_wide_be(r, (size_t)1 << (tag - 0xc4)));
+	r->bad = true;
+	return (struct text){NULL, 0};
+}
+
+static void
+get_key(struct reader *r, const char *key)
+{
+	if (!text_is(get_str(r), key))
+		r->bad = true;
+}
+
+static uint64_t
+get_number_of(struct reader *r, const char *key)
+{
+	get_key(r, key);
+	return get_number(r);
+}
+
+static int64_t
+get_time_of(struct reader *r, const char *key)
+{
+	int64_t ms = (int64_t)get_number_of(r, key);
+
+	if (!batch_time_valid(ms))
+		r->bad = true;
+	return ms;
+}
+
+static struct reader
+get_bin_of(struct reader *r, const char *key)
+{
+	struct text bytes;
+
+	get_key(r, key);
+	bytes = get_bin(r);
+	return bytes.len ? reader_of(bytes.at, bytes.len) : reader_of("", 0);
+}
+
+/* -- meta and ledger -- */
+
+/* "verdict.reason", counted once; a pair that this program does not know comes from a later one. */
+static int
+read_reason(struct reader *r, uint64_t count[REASON_N])
+{
+	struct text key = get_str(r), verdict, name;
+	const char *dot = key.len ? memchr(key.at, '.', key.len) : NULL;
+	uint64_t n = get_number(r);
+	enum reason reason;
+
+	if (r->bad || !dot || n == 0)
+		return -EBADMSG;
+	verdict = (struct text){key.at, (size_t)(dot - key.at)};
+	name = (struct text){dot + 1, key.len - verdict.len - 1};
+	reason = reason_find(verdict, name);
+	if (reason == REASON_N)
+		return -EPROTONOSUPPORT;
+	if (count[reason] != 0)
+		return -EBADMSG;
+	count[reason] = n;
+	return 0;
+}
+
+static int
+read_source(struct reader *r, const char *source, uint64_t count[REASON_N])
+{
+	uint32_t pairs;
+	int rc = 0;
+
+	get_key(r, source);
+	for (pairs = get_map(r); pairs > 0 && rc == 0; pairs--)
+		rc = read_reason(r, count);
+	return rc;
+}
+
+static int
+read_ledger(struct reader *r, struct ledger *l)
+{
+	unsigned s;
+	int rc = 0;
+
+	get_key(r, "ledger");
+	if (get_map(r) != SOURCE_N)
+		return r->bad ? -EBADMSG : -EPROTONOSUPPORT;
+	for (s = 0; s < SOURCE_N && rc == 0; s++)
+		rc = read_source(r, source_name((enum event_source)s), l->count[s]);
+	return r->bad ? -EBADMSG : rc;
+}
+
+static void
+read_id(struct reader *r, struct batch_id *id)
+{
+	struct text node, epoch;
+
+	get_key(r, "node");
+	node = get_str(r);
+	get_key(r, "epoch");
+	epoch = get_bin(r);
+	id->seq = get_number_of(r, "seq");
+	if (r->bad || !event_name_valid(node) || epoch.len != 16 || id->seq == 0) {
+		r->bad = true;
+		return;
+	}
+	memcpy(id->node, node.at, node.len);
+	memcpy(id->epoch, epoch.at, 16);
+}
+
+static int
+read_meta(struct reader *r, struct batch_meta *m)
+{
+	uint32_t pairs = get_map(r);
+	uint64_t version = get_number_of(r, "version");
+
+	if (r->bad || version == 0)
+		return -EBADMSG;
+	if (version > BATCH_VERSION)
+		return -EPROTONOSUPPORT;
+	if (pairs != BATCH_PAIRS)
+		return -EBADMSG;
+	read_id(r, &m->id);
+	m->from_ms = get_time_of(r, "from_ms");
+	m->until_ms = get_time_of(r, "until_ms");
+	m->sealed_ms = get_time_of(r, "sealed_ms");
+	m->closes_ms = get_time_of(r, "closes_ms");
+	m->udp_dropped = get_number_of(r, "udp_dropped");
+	m->lost = get_number_of(r, "lost");
+	return r->bad ? -EBADMSG : read_ledger(r, &m->ledger);
+}
+
+/* -- dictionaries -- */
+
+bool
+batch_next_content(struct reader *dict, struct batch_content *ret_content)
+{
+	struct batch_content c = {0};
+	const uint8_t *uuid;
+	uint8_t kind;
+
+	if (reader_left(dict) == 0)
+		return false;
+	kind = get_u8(dict);
+	c.has_uuid = kind == CONTENT_UUID;
+	c.site = get_text8(dict);
+	c.type = get_text8(dict);
+	if (c.has_uuid) {
+		uuid = get_bytes(dict, 16);
+		if (uuid)
+			memcpy(c.uuid, uuid, 16);
+	} else {
+		c.id = get_text8(dict);
+	}
+	if (dict->bad || kind > CONTENT_SLUG)
+		return false;
+	*ret_content = c;
+	return true;
+}
+
+bool
+batch_next_text(struct reader *dict, struct text *ret_text)
+{
+	struct text t;
+
+	if (reader_left(dict) == 0)
+		return false;
+	t = get_text8(dict);
+	if (dict->bad)
+		return false;
+	*ret_text = t;
+	return true;
+}
+
+static bool
+count_contents(struct reader dict, uint32_t *ret_count)
+{
+	struct batch_content c;
+	uint32_t n = 0;
+
+	for (; batch_next_content(&dict, &c); n++)
+		if (!event_name_valid(c.site) || !event_name_valid(c.type) ||
+		    !(c.has_uuid || event_slug_valid(c.id)))
+			return false;
+	*ret_count = n;
+	return !dict.bad && dict.at == dict.len;
+}
+
+static bool
+host_valid(struct text t)
+{
+	return t.len >= 1 && t.len <= EVENT_HOST_MAX && text_is_utf8(t);
+}
+
+static bool
+country_valid(struct text t)
+{
+	return t.len == 2 && t.at[0] >= 'A' && t.at[0] <= 'Z' && t.at[1] >= 'A' && t.at[1] <= 'Z';
+}
+
+/* With `none`, entry 0 is the empty text. */
+static bool
+count_texts(struct reader dict, bool none, bool valid(struct text), uint32_t *ret_count)
+{
+	uint32_t n = 0;
+	struct text t;
+
+	for (; batch_next_text(&dict, &t); n++)
+		if (none && n == 0 ? t.len != 0 : !valid(t))
+			return false;
+	*ret_count = n;
+	return !dict.bad && dict.at == dict.len && (n > 0 || !none);
+}
+
+/* Entries without an event are refused in number, so that readers may reserve by these counts. */
+static bool
+dictionaries_valid(struct batch *b)
+{
+	return count_contents(b->dict_content, &b->contents) &&
+	       count_texts(b->dict_name, false, event_name_valid, &b->names) &&
+	       count_texts(b->dict_referrer, true, host_valid, &b->referrers) &&
+	       count_texts(b->dict_country, true, country_valid, &b->countries) &&
+	       b->contents <= b->events && b->names <= b->events && b->referrers <= b->events + 1 &&
+	       b->countries <= b->events + 1;
+}
+
+/* -- columns -- */
+
+enum { STATE_VISITORS, STATE_SESSIONS, STATE_SALT };
+
+void
+batch_cursor_init(const struct batch *b, struct batch_cursor *ret_cursor)
+{
+	*ret_cursor = (struct batch_cursor){.left = b->events};
+	memcpy(ret_cursor->column, b->column, sizeof(b->column));
+}
+
+static inline uint8_t
+next_u8(struct reader *r)
+{
+	if (r->at < r->len)
+		return r->base[r->at++];
+	r->bad = true;
+	return 0;
+}
+
+/* Most are below 128: one byte. */
+static inline uint64_t
+next_varint(struct reader *r)
+{
+	if (r->at < r->len && r->base[r->at] < 0x80)
+		return r->base[r->at++];
+	return get_varint(r);
+}
+
+/* An index of 32 bits; larger ones are bad. */
+static inline uint32_t
+next_index(struct reader *r)
+{
+	uint64_t v = next_varint(r);
+
+	if (v > UINT32_MAX)
+		r->bad = true;
+	return (uint32_t)v;
+}
+
+static inline uint64_t
+zigzag(uint64_t v)
+{
+	return v >> 1 ^ (v & 1 ? UINT64_MAX : 0);
+}
+
+static inline uint64_t
+load_u64(const uint8_t *p)
+{
+	uint64_t v = 0;
+	unsigned i;
+
+	for (i = 0; i < 8; i++) /* compilers make one load of it */
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
+
+/* A number coded by how many numbers ago it was first seen; 0: the next new one of `list`. */
+static inline uint64_t
+next_number(struct reader *codes, uint64_t code, struct reader *list, uint64_t *seen)
+{
+	if (code == 0) {
+		if (list->len - list->at < 8) {
+			codes->bad = true;
+			return 0;
+		}
+		list->at += 8;
+		(*seen)++;
+		return load_u64(list->base + list->at - 8);
+	}
+	if (code > *seen) {
+		codes->bad = true;
+		return 0;
+	}
+	return load_u64(list->base + (*seen - code) * 8);
+}
+
+static inline void
+next_flagged(struct batch_cursor *c, uint8_t flags, struct batch_event *e)
+{
+	if (flags & BATCH_FLAGS_UNUSED)
+		c->column[COLUMN_FLAGS].bad = true;
+	e->source = flags & BATCH_FLAG_DATAGRAM ? SOURCE_DATAGRAM : SOURCE_BEACON;
+	e->repeat = flags & BATCH_FLAG_REPEAT;
+	e->has_value = flags & BATCH_FLAG_VALUE;
+	e->value = e->has_value ? get_f64(&c->column[COLUMN_VALUE]) : 0;
+	e->event_tag = flags & BATCH_FLAG_TAG ? get_u64(&c->column[COLUMN_EVENT_TAG]) : 0;
+}
+
+bool
+batch_next(struct batch_cursor *c, struct batch_event *ret_event)
+{
+	struct reader *col = c->column;
+	struct batch_event *e = ret_event;
+	uint64_t session;
+
+	if (c->left == 0)
+		return false;
+	c->left--;
+	next_flagged(c, next_u8(&col[COLUMN_FLAGS]), e);
+	c->ts_ms = (int64_t)((uint64_t)c->ts_ms + zigzag(next_varint(&col[COLUMN_TS])));
+	e->ts_ms = c->ts_ms;
+	e->visitor = next_number(&col[COLUMN_VISITOR], next_varint(&col[COLUMN_VISITOR]),
+				 &col[COLUMN_VISITOR_NEW], &c->state[STATE_VISITORS]);
+	e->content = next_index(&col[COLUMN_CONTENT]);
+	e->name = next_index(&col[COLUMN_NAME]);
+	e->referrer = next_index(&col[COLUMN_REFERRER]);
+	e->country = next_index(&col[COLUMN_COUNTRY]);
+	c->state[STATE_SALT] += zigzag(next_varint(&col[COLUMN_SALT]));
+	e->salt_id = (uint32_t)c->state[STATE_SALT];
+	e->browser = next_u8(&col[COLUMN_BROWSER]);
+	e->system = next_u8(&col[COLUMN_SYSTEM]);
+	e->device = next_u8(&col[COLUMN_DEVICE]);
+	session = next_varint(&col[COLUMN_SESSION]);
+	e->session = session == 0
+			 ? 0
+			 : next_number(&col[COLUMN_SESSION], session - 1, &col[COLUMN_SESSION_NEW],
+				       &c->state[STATE_SESSIONS]);
+	return true;
+}
+
+static bool
+event_in_bounds(const struct batch *b, const struct batch_cursor *c, const struct batch_event *e)
+{
+	return batch_time_valid(e->ts_ms) && e->content < b->contents && e->name < b->names &&
+	       e->referrer < b->referrers && e->country < b->countries &&
+	       c->state[STATE_SALT] <= UINT32_MAX && (!e->has_value || isfinite(e->value));
+}
+
+static bool
+columns_valid(const struct batch *b)
+{
+	struct batch_cursor c;
+	struct batch_event e;
+	unsigned i;
+
+	for (batch_cursor_init(b, &c); batch_next(&c, &e);)
+		if (!event_in_bounds(b, &c, &e))
+			return false;
+	for (i = 0; i < COLUMN_N; i++)
+		if (c.column[i].bad || c.column[i].at != c.column[i].len)
+			return false;
+	return true;
+}
+
+int
+batch_decode(const uint8_t *doc, size_t len, struct batch *ret_batch)
+{
+	static const char *const dict_keys[] = BATCH_DICTIONARY_KEYS;
+	static const char *const column_keys[] = BATCH_COLUMN_KEYS;
+	struct reader r = reader_of(doc, len);
+	struct batch b = {0};
+	struct reader *const dict[] = {&b.dict_content, &b.dict_name, &b.dict_referrer,
+				       &b.dict_country};
+	uint64_t events;
+	unsigned i;
+	int rc;
+
+	if (len > BATCH_DOCUMENT_MAX)
+		return -EBADMSG;
+	rc = read_meta(&r, &b.meta);
+	if (rc < 0)
+		return rc;
+	events = get_number_of(&r, "events");
+	for (i = 0; i < DICT_N; i++)
+		*dict[i] = get_bin_of(&r, dict_keys[i]);
+	for (i = 0; i < COLUMN_N; i++)
+		b.column[i] = get_bin_of(&r, column_keys[i]);
+	if (r.bad || r.at != r.len || events > BATCH_EVENTS_MAX)
+		return -EBADMSG;
+	b.events = (uint32_t)events;
+	if (!dictionaries_valid(&b) || !columns_valid(&b))
+		return -EBADMSG;
+	*ret_batch = b;
+	return 0;
+}

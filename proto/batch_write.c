@@ -1,0 +1,508 @@
+/* Rows grow from the arena's start, dictionary entries and hash tables from its end; the columns are
+ * written straight from the rows when the batch is finished. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "proto/batch_format.h"
+
+#define TABLE_FIRST 16u /* slots of a new hash table; doubled at three quarters */
+#define CONTENT_ENTRY_MAX (1 + 3 * (1 + EVENT_NAME_MAX))
+
+struct row {
+	int64_t ts_ms;
+	uint64_t event_tag;
+	double value;
+	uint32_t visitor, session; /* as coded in their columns */
+	uint32_t content, name, referrer, country, salt_id;
+	uint8_t flags, browser, system, device;
+};
+
+/* An entry's key stands behind it: its bytes in the document. */
+struct entry {
+	uint32_t hash, len, index;
+	uint32_t
+	    next; /* in order of index; places are in units of 8 bytes from the arena's start */
+};
+
+struct table {
+	uint32_t *slot; /* places of entries, 0 empty */
+	uint32_t slots, count;
+	uint32_t first, last;
+};
+
+enum { TABLE_VISITOR = DICT_N, TABLE_SESSION, TABLE_N }; /* behind enum batch_dictionary */
+
+struct batch_builder {
+	uint8_t *base;
+	size_t bottom, top; /* free bytes lie between; both multiples of 8 */
+	struct hash_key key;
+	struct table table[TABLE_N];
+	struct row *rows;
+	uint32_t events;
+};
+
+#define ENTRY_BYTES (sizeof(struct entry) + 7) /* beside its key */
+/* All keys of one event: content, name, referrer, country, visitor, session. */
+#define KEYS_MAX (CONTENT_ENTRY_MAX + 1 + EVENT_NAME_MAX + 1 + EVENT_HOST_MAX + 3 + 8 + 8)
+
+static bool
+table_is_full(const struct table *t)
+{
+	return 4 * (t->count + 1) > 3 * t->slots;
+}
+
+static uint32_t
+table_next_slots(const struct table *t)
+{
+	return t->slots ? 2 * t->slots : TABLE_FIRST;
+}
+
+/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes. Of the texts,
+ * all keys of an event together are shorter than its payload. */
+size_t
+batch_arena_bytes(uint32_t n, size_t payload_bytes)
+{
+	size_t own = sizeof(struct batch_builder) + 16 + KEYS_MAX;
+	size_t entries = (size_t)n + 2; /* "none", and one more so that the last event has room */
+	size_t table = entries * (22 + ENTRY_BYTES) + 2 * TABLE_FIRST * sizeof(uint32_t);
+	size_t numbers = 8 + 8 + 3; /* visitor, session, country */
+
+	return own + entries * (sizeof(struct row) + numbers) + payload_bytes + TABLE_N * table;
+}
+
+size_t
+batch_document_bytes(uint32_t n, size_t payload_bytes)
+{
+	/* the widest of every column: flags 1, ts 7, visitor 8 + 3, five indexes 3 each less the
+	 * country's byte, salt 5, classes 3, session 8 + 3, tag 8, value 8 */
+	return 4096 + (size_t)n * 70 + payload_bytes;
+}
+
+/* Bytes that adding any one event may take at most. What is there is checked once, so that nothing
+ * half-added ever stands in the arena. */
+static size_t
+bytes_for_one(const struct batch_builder *b)
+{
+	size_t n = sizeof(struct row) + KEYS_MAX + TABLE_N * ENTRY_BYTES;
+	unsigned i;
+
+	for (i = 0; i < TABLE_N; i++)
+		if (table_is_full(&b->table[i]))
+			n += table_next_slots(&b->table[i]) * sizeof(uint32_t);
+	return n;
+}
+
+/* The caller has seen that there is room. */
+static void *
+take_top(struct batch_builder *b, size_t n)
+{
+	b->top -= (n + 7) & ~(size_t)7;
+	return b->base + b->top;
+}
+
+static struct entry *
+entry_at(const struct batch_builder *b, uint32_t place)
+{
+	return (struct entry *)(void *)(b->base + (size_t)place * 8);
+}
+
+/* Where the key's entry is, or belongs. */
+static uint32_t *
+slot_of(const struct batch_builder *b, const struct table *t, uint32_t hash, const void *key,
+	size_t len)
+{
+	uint32_t at = hash & (t->slots - 1);
+	const struct entry *e;
+
+	for (; t->slot[at]; at = (at + 1) & (t->slots - 1)) {
+		e = entry_at(b, t->slot[at]);
+		if (e->hash == hash && e->len == len && memcmp(e + 1, key, len) == 0)
+			break;
+	}
+	return &t->slot[at];
+}
+
+static void
+table_grow(struct batch_builder *b, struct table *t)
+{
+	const struct entry *e;
+	uint32_t place, at;
+
+	t->slots = table_next_slots(t);
+	t->slot = take_top(b, t->slots * sizeof(*t->slot));
+	memset(t->slot, 0, t->slots * sizeof(*t->slot));
+	for (place = t->first; place; place = e->next) {
+		e = entry_at(b, place);
+		for (at = e->hash & (t->slots - 1); t->slot[at];)
+			at = (at + 1) & (t->slots - 1);
+		t->slot[at] = place;
+	}
+}
+
+static void
+table_append(struct batch_builder *b, struct table *t, uint32_t *slot, uint32_t hash,
+	     const void *key, size_t len)
+{
+	struct entry *e = take_top(b, sizeof(*e) + len);
+
+	*e = (struct entry){hash, (uint32_t)len, t->count++, 0};
+	memcpy(e + 1, key, len);
+	*slot = (uint32_t)(b->top / 8);
+	if (t->last)
+		entry_at(b, t->last)->next = *slot;
+	else
+		t->first = *slot;
+	t->last = *slot;
+}
+
+/* Index of the key, which is the table's size as it was when the key is new. */
+static uint32_t
+table_intern(struct batch_builder *b, struct table *t, const void *key, size_t len)
+{
+	uint32_t hash = (uint32_t)hash_sip(&b->key, key, len);
+	uint32_t *slot;
+
+	if (table_is_full(t))
+		table_grow(b, t);
+	slot = slot_of(b, t, hash, key, len);
+	if (!*slot)
+		table_append(b, t, slot, hash, key, len);
+	return entry_at(b, *slot)->index;
+}
+
+static uint32_t
+intern_text(struct batch_builder *b, enum batch_dictionary d, struct text t)
+{
+	uint8_t key[1 + 255];
+	struct writer w = writer_of(key, sizeof(key));
+
+	put_text8(&w, t);
+	return table_intern(b, &b->table[d], key, w.len);
+}
+
+static struct text
+or_default(struct text t, struct text absent)
+{
+	return t.len ? t : absent;
+}
+
+static uint32_t
+intern_content(struct batch_builder *b, const struct event *e)
+{
+	uint8_t key[CONTENT_ENTRY_MAX];
+	struct writer w = writer_of(key, sizeof(key));
+
+	put_u8(&w, e->has_uuid ? CONTENT_UUID : CONTENT_SLUG);
+	put_text8(&w, or_default(e->site, TEXT_LIT(EVENT_DEFAULT_SITE)));
+	put_text8(&w, e->type);
+	if (e->has_uuid)
+		put_bytes(&w, e->uuid, 16);
+	else
+		put_text8(&w, e->id);
+	return table_intern(b, &b->table[DICT_CONTENT], key, w.len);
+}
+
+/* 0 for a number that was not there before, else how many numbers ago it was first seen. Visitors
+ * that come back do so soon, so that small numbers prevail. */
+static uint32_t
+intern_number(struct batch_builder *b, unsigned table, uint64_t v)
+{
+	uint32_t before = b->table[table].count;
+	uint8_t key[8];
+	struct writer w = writer_of(key, sizeof(key));
+
+	put_u64(&w, v);
+	return before - table_intern(b, &b->table[table], key, sizeof(key));
+}
+
+struct batch_builder *
+batch_begin(void *arena, size_t arena_bytes)
+{
+	struct batch_builder *b = arena;
+	size_t own = (sizeof(*b) + 7) & ~(size_t)7;
+
+	if (arena_bytes < batch_arena_bytes(0, 0))
+		return NULL;
+	*b = (struct batch_builder){.base = arena, .bottom = own};
+	b->top = arena_bytes & ~(size_t)7;
+	b->rows = (struct row *)(void *)(b->base + b->bottom);
+	hash_key_random(&b->key);
+	(void)intern_text(b, DICT_REFERRER, (struct text){NULL, 0});
+	(void)intern_text(b, DICT_COUNTRY, (struct text){NULL, 0});
+	return b;
+}
+
+static uint8_t
+row_flags(const struct event *e, uint64_t event_tag)
+{
+	unsigned flags = 0;
+
+	flags |= e->source == SOURCE_DATAGRAM ? BATCH_FLAG_DATAGRAM : 0;
+	flags |= e->repeat ? BATCH_FLAG_REPEAT : 0;
+	flags |= e->has_value ? BATCH_FLAG_VALUE : 0;
+	flags |= event_tag ? BATCH_FLAG_TAG : 0;
+	return (uint8_t)flags;
+}
+
+static void
+row_fill(struct batch_builder *b, const struct event *e, struct row *r)
+{
+	struct reader id = reader_of(e->event_id, sizeof(e->event_id));
+
+	r->ts_ms = e->ts_ms;
+	r->event_tag = e->has_event_id ? get_u64_be(&id) : 0;
+	r->value = e->has_value ? e->value : 0;
+	r->salt_id = e->salt_id;
+	r->browser = e->browser;
+	r->system = e->system;
+	r->device = e->device;
+	r->flags = row_flags(e, r->event_tag);
+	r->content = intern_content(b, e);
+	r->name = intern_text(b, DICT_NAME, or_default(e->name, TEXT_LIT(EVENT_DEFAULT_NAME)));
+	r->referrer = intern_text(b, DICT_REFERRER, e->referrer);
+	r->country = intern_text(b, DICT_COUNTRY, (struct text){e->country, e->country[0] ? 2 : 0});
+	r->visitor = intern_number(b, TABLE_VISITOR, e->visitor);
+	r->session = 0; /* none; 1 is new, so all others are one more than a visitor's would be */
+	if (e->session_hash)
+		r->session = 1 + intern_number(b, TABLE_SESSION, e->session_hash);
+}
+
+int
+batch_add(struct batch_builder *b, const struct event *e)
+{
+	if (!event_valid(e))
+		return -EINVAL;
+	if (b->events == BATCH_EVENTS_MAX || b->top - b->bottom < bytes_for_one(b))
+		return -ENOSPC;
+	b->bottom += sizeof(struct row);
+	row_fill(b, e, &b->rows[b->events++]);
+	return 0;
+}
+
+/* -- the document -- */
+
+static void
+put_key(struct writer *w, const char *key)
+{
+	size_t n = strlen(key);
+
+	put_u8(w, (uint8_t)(0xa0 | n)); /* fixstr: every key is shorter than 32 */
+	put_bytes(w, key, n);
+}
+
+static void
+put_map(struct writer *w, uint32_t pairs)
+{
+	put_u8(w, 0xdf);
+	put_u32_be(w, pairs);
+}
+
+static void
+put_number(struct writer *w, const char *key, uint64_t v)
+{
+	put_key(w, key);
+	if (v < 0x80) {
+		put_u8(w, (uint8_t)v);
+		return;
+	}
+	put_u8(w, 0xcf);
+	put_u64_be(w, v);
+}
+
+/* Starts a bin whose length is known at its end. */
+static size_t
+bin_begin(struct writer *w, const char *key)
+{
+	put_key(w, key);
+	put_u8(w, 0xc6);
+	put_u32_be(w, 0);
+	return w->len;
+}
+
+static void
+bin_end(struct writer *w, size_t from)
+{
+	struct writer length;
+
+	if (w->bad)
+		return;
+	length = writer_of(w->base + from - 4, 4);
+	put_u32_be(&length, (uint32_t)(w->len - from));
+}
+
+static void
+put_reasons(struct writer *w, const uint64_t count[REASON_N])
+{
+	uint32_t pairs = 0;
+	char key[64];
+	unsigned r;
+
+	for (r = 0; r < REASON_N; r++)
+		pairs += count[r] != 0;
+	put_map(w, pairs);
+	for (r = 0; r < REASON_N; r++) {
+		if (count[r] == 0)
+			continue;
+		(void)snprintf(key, sizeof(key), "%s.%s", verdict_name(reason_verdict(r)),
+			       reason_name(r));
+		put_number(w, key, count[r]);
+	}
+}
+
+static void
+put_meta(struct writer *w, const struct batch_meta *m)
+{
+	unsigned s;
+
+	put_number(w, "version", BATCH_VERSION);
+	put_key(w, "node");
+	put_u8(w, 0xd9);
+	put_text8(w, text_of(m->id.node));
+	put_key(w, "epoch");
+	put_u8(w, 0xc4);
+	put_u8(w, 16);
+	put_bytes(w, m->id.epoch, 16);
+	put_number(w, "seq", m->id.seq);
+	put_number(w, "from_ms", (uint64_t)m->from_ms);
+	put_number(w, "until_ms", (uint64_t)m->until_ms);
+	put_number(w, "sealed_ms", (uint64_t)m->sealed_ms);
+	put_number(w, "closes_ms", (uint64_t)m->closes_ms);
+	put_number(w, "udp_dropped", m->udp_dropped);
+	put_number(w, "lost", m->lost);
+	put_key(w, "ledger");
+	put_map(w, SOURCE_N);
+	for (s = 0; s < SOURCE_N; s++) {
+		put_key(w, source_name(s));
+		put_reasons(w, m->ledger.count[s]);
+	}
+}
+
+static void
+put_entries(struct writer *w, const struct batch_builder *b, const struct table *t)
+{
+	const struct entry *e;
+	uint32_t place;
+
+	for (place = t->first; place; place = e->next) {
+		e = entry_at(b, place);
+		put_bytes(w, e + 1, e->len);
+	}
+}
+
+static void
+put_cell(struct writer *w, enum batch_column c, const struct row *r, const struct row *before)
+{
+	switch (c) {
+	case COLUMN_FLAGS:
+		put_u8(w, r->flags);
+		break;
+	case COLUMN_TS:
+		put_zigzag(w, r->ts_ms - (before ? before->ts_ms : 0));
+		break;
+	case COLUMN_VISITOR:
+		put_varint(w, r->visitor);
+		break;
+	case COLUMN_CONTENT:
+		put_varint(w, r->content);
+		break;
+	case COLUMN_NAME:
+		put_varint(w, r->name);
+		break;
+	case COLUMN_REFERRER:
+		put_varint(w, r->referrer);
+		break;
+	case COLUMN_COUNTRY:
+		put_varint(w, r->country);
+		break;
+	case COLUMN_SALT:
+		put_zigzag(w, (int64_t)r->salt_id - (before ? before->salt_id : 0));
+		break;
+	case COLUMN_BROWSER:
+		put_u8(w, r->browser);
+		break;
+	case COLUMN_SYSTEM:
+		put_u8(w, r->system);
+		break;
+	case COLUMN_DEVICE:
+		put_u8(w, r->device);
+		break;
+	case COLUMN_SESSION:
+		put_varint(w, r->session);
+		break;
+	case COLUMN_EVENT_TAG:
+		if (r->flags & BATCH_FLAG_TAG)
+			put_u64(w, r->event_tag);
+		break;
+	case COLUMN_VALUE:
+		if (r->flags & BATCH_FLAG_VALUE)
+			put_f64(w, r->value);
+		break;
+	case COLUMN_VISITOR_NEW:
+	case COLUMN_SESSION_NEW:
+	case COLUMN_N:
+	default:
+		break;
+	}
+}
+
+static void
+put_column(struct writer *w, const struct batch_builder *b, enum batch_column c)
+{
+	uint32_t i;
+
+	if (c == COLUMN_VISITOR_NEW)
+		put_entries(w, b, &b->table[TABLE_VISITOR]);
+	else if (c == COLUMN_SESSION_NEW)
+		put_entries(w, b, &b->table[TABLE_SESSION]);
+	else
+		for (i = 0; i < b->events; i++)
+			put_cell(w, c, &b->rows[i], i ? &b->rows[i - 1] : NULL);
+}
+
+static bool
+meta_valid(const struct batch_meta *m)
+{
+	unsigned s, r;
+
+	for (s = 0; s < SOURCE_N; s++)
+		for (r = 0; r < REASON_N; r++)
+			if (m->ledger.count[s][r] > BATCH_COUNT_MAX)
+				return false;
+	return event_name_valid(text_of(m->id.node)) && m->id.seq >= 1 &&
+	       m->id.seq <= BATCH_COUNT_MAX && batch_time_valid(m->from_ms) &&
+	       batch_time_valid(m->until_ms) && batch_time_valid(m->sealed_ms) &&
+	       batch_time_valid(m->closes_ms) && m->udp_dropped <= BATCH_COUNT_MAX &&
+	       m->lost <= BATCH_COUNT_MAX;
+}
+
+int
+batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *buf, size_t cap,
+	     size_t *ret_len)
+{
+	static const char *const dict_keys[] = BATCH_DICTIONARY_KEYS;
+	static const char *const column_keys[] = BATCH_COLUMN_KEYS;
+	struct writer w = writer_of(buf, cap < BATCH_DOCUMENT_MAX ? cap : BATCH_DOCUMENT_MAX);
+	size_t from;
+	unsigned i;
+
+	if (!meta_valid(meta))
+		return -EINVAL;
+	put_map(&w, BATCH_PAIRS);
+	put_meta(&w, meta);
+	put_number(&w, "events", b->events);
+	for (i = 0; i < DICT_N; i++) {
+		from = bin_begin(&w, dict_keys[i]);
+		put_entries(&w, b, &b->table[i]);
+		bin_end(&w, from);
+	}
+	for (i = 0; i < COLUMN_N; i++) {
+		from = bin_begin(&w, column_keys[i]);
+		put_column(&w, b, (enum batch_column)i);
+		bin_end(&w, from);
+	}
+	if (w.bad)
+		return -ENOSPC;
+	*ret_len = w.len;
+	return 0;
+}
