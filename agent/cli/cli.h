@@ -33,16 +33,16 @@ struct cli {
 };
 
 struct cli_command {
-	const char *name;      /* "status", or two words: "node add" */
-	const char *arguments; /* for the usage: "NAME [--scope read]" */
-	const char *sentence;  /* for the usage */
-	bool no_conf;          /* needs no configuration: none is loaded */
+	const char *name;            /* "status", or two words: "node add" */
+	const char *arguments;       /* for the usage: "NAME [--scope read]" */
+	const char *sentence;        /* for the usage */
+	bool no_conf;                /* needs no configuration: none is loaded */
 	int (*run)(struct cli *cli); /* an exit code */
 };
 
 /* The whole of main. `commands` ends with a NULL name. */
 int cli_main(enum conf_program program, const char *program_name,
-             const struct cli_command *commands, int argc, char **argv);
+	     const struct cli_command *commands, int argc, char **argv);
 
 /* Takes an option out of the arguments: a flag ("-v", "--json"), or one with a value ("--to ADDR" or
  * "--to=ADDR"; NULL when it was not given, and *ret_bad set when its value is missing). */
@@ -83,6 +83,6 @@ void cli_listen_remove(const char *dir);
 /* One request to a URL, no redirects, no proxies. 0 with status and body (NUL behind; the caller
  * frees it), or -errno: -ECONNREFUSED, -ETIMEDOUT, -EIO for the rest. Lends body; NULL: GET. */
 int cli_http(const char *method, const char *url, const char *body, int64_t timeout_ms,
-             long *ret_status, char **ret_body);
+	     long *ret_status, char **ret_body);
 
 #endif

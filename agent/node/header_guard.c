@@ -1,0 +1,234 @@
+#include "node/header_guard.h"
+
+#include <strings.h>
+
+/* Length first: most lines of a browser match none of the names, and this runs for every line. */
+#define IS(t, literal) \
+	((t).len == sizeof(literal) - 1 && strncasecmp((t).at, literal, sizeof(literal) - 1) == 0)
+
+static bool
+refuse(struct header_set *h, const char *fault)
+{
+	h->fault = fault;
+	return false;
+}
+
+/* tchar of RFC 9110, section 5.6.2 */
+static bool
+is_token(struct text t)
+{
+	static const bool ok[256] = {
+	    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+	    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
+	    ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
+	    ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1,  ['f'] = 1, ['g'] = 1,
+	    ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1,  ['n'] = 1, ['o'] = 1,
+	    ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1,  ['v'] = 1, ['w'] = 1,
+	    ['x'] = 1, ['y'] = 1, ['z'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1,  ['D'] = 1, ['E'] = 1,
+	    ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1,  ['L'] = 1, ['M'] = 1,
+	    ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1,  ['T'] = 1, ['U'] = 1,
+	    ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
+	};
+	size_t i;
+
+	for (i = 0; i < t.len; i++)
+		if (!ok[(uint8_t)t.at[i]])
+			return false;
+	return t.len > 0;
+}
+
+/* Whether one of eight bytes may be a control character (a tab is one of those that may). */
+static bool
+may_be_control(uint64_t x)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t below_blank = (x - 0x20 * ones) & ~x;
+	uint64_t deletes = x ^ 0x7f * ones;
+
+	return ((below_blank | ((deletes - ones) & ~deletes)) & tops) != 0;
+}
+
+static bool
+has_control(struct text t)
+{
+	size_t i = 0;
+	uint64_t x;
+
+	for (; i + 8 <= t.len; i += 8) {
+		memcpy(&x, t.at + i, 8);
+		if (may_be_control(x))
+			break;
+	}
+	for (; i < t.len; i++)
+		if (((uint8_t)t.at[i] < 0x20 && t.at[i] != '\t') || t.at[i] == 0x7f)
+			return true;
+	return false;
+}
+
+static bool
+see_length(struct header_set *h, struct text value)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	if (h->content_length.at)
+		return refuse(h, "Content-Length stands twice");
+	/* 18 digits cannot overflow; nothing that long is ever taken */
+	if (value.len == 0 || value.len > 18)
+		return refuse(h, "Content-Length is no number");
+	for (i = 0; i < value.len; i++) {
+		if (value.at[i] < '0' || value.at[i] > '9')
+			return refuse(h, "Content-Length is no number");
+		n = 10 * n + (uint64_t)(value.at[i] - '0');
+	}
+	h->content_length = value;
+	h->has_length = true;
+	h->length = n;
+	return true;
+}
+
+static bool
+see_coding(struct header_set *h, struct text value)
+{
+	if (h->transfer_encoding.at)
+		return refuse(h, "Transfer-Encoding stands twice");
+	if (!IS(value, "chunked"))
+		return refuse(h, "Transfer-Encoding is not chunked");
+	h->transfer_encoding = value;
+	h->chunked = true;
+	return true;
+}
+
+static bool
+see_host(struct header_set *h, struct text value)
+{
+	size_t i;
+
+	if (h->host.at)
+		return refuse(h, "Host stands twice");
+	for (i = 0; i < value.len; i++)
+		if (strchr(" \t,/@\\?#", value.at[i]))
+			return refuse(h, "Host is no host");
+	h->host = value;
+	return true;
+}
+
+/* Proxies add a line of their own instead of extending the client's: HAProxy does. The right-most
+ * hop decides, so when the room ends the nearest line stands alone. */
+static void
+see_hops(struct header_set *h, struct text *hops, struct text value)
+{
+	bool last = hops->at && hops->at + hops->len == h->join + h->join_used;
+	size_t need = (last ? 0 : hops->len) + 2 + value.len;
+	char *end = h->join + h->join_used;
+
+	if (!hops->at || need > HEADER_JOIN_MAX - h->join_used) {
+		*hops = value;
+		return;
+	}
+	if (!last) {
+		memcpy(end, hops->at, hops->len);
+		hops->at = end;
+		end += hops->len;
+	}
+	memcpy(end, ", ", 2);
+	memcpy(end + 2, value.at, value.len);
+	hops->len += 2 + value.len;
+	h->join_used += need;
+}
+
+#define KEEP(name, field)                                                  \
+	{                                                                  \
+		name, sizeof(name) - 1, offsetof(struct header_set, field) \
+	}
+
+static const struct {
+	const char *name;
+	size_t len;
+	size_t field;
+} kept[] = {
+    KEEP("origin", origin),
+    KEEP("user-agent", user_agent),
+    KEEP("accept", accept),
+    KEEP("accept-language", accept_language),
+    KEEP("accept-encoding", accept_encoding),
+    KEEP("if-none-match", if_none_match),
+    KEEP("sec-fetch-site", sec_fetch),
+    KEEP("sec-purpose", sec_purpose),
+    KEEP("purpose", sec_purpose),
+    KEEP("x-moz", sec_purpose),
+};
+
+static bool
+keep(struct header_set *h, struct text name, struct text value)
+{
+	struct text *field;
+	void *at;
+	size_t i;
+
+	for (i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+		if (name.len != kept[i].len || strncasecmp(name.at, kept[i].name, name.len) != 0)
+			continue;
+		at = (char *)h + kept[i].field;
+		field = at;
+		if (!field->at)
+			*field = value;
+		return true;
+	}
+	return false;
+}
+
+static void
+see_other(struct header_set *h, struct text name, struct text value)
+{
+	if (keep(h, name, value))
+		return;
+	if (IS(name, "x-forwarded-for"))
+		see_hops(h, &h->x_forwarded_for, value);
+	else if (IS(name, "forwarded"))
+		see_hops(h, &h->forwarded, value);
+	else if (IS(name, "sec-gpc") || IS(name, "dnt"))
+		h->opted_out = h->opted_out || text_is(value, "1");
+	else if (IS(name, "expect"))
+		h->expects = true;
+}
+
+void
+header_set_init(struct header_set *h, char *join, struct text country_name)
+{
+	*h = (struct header_set){.join = join, .country_name = country_name};
+}
+
+bool
+header_see(struct header_set *h, struct text name, struct text value)
+{
+	if (!value.at)
+		value.at = ""; /* absent and empty differ here: a second line is one too many */
+	if (!is_token(name))
+		return refuse(h, "a header's name is no token");
+	if (has_control(value))
+		return refuse(h, "a header holds a control character");
+	if (IS(name, "content-length"))
+		return see_length(h, value);
+	if (IS(name, "transfer-encoding"))
+		return see_coding(h, value);
+	if (IS(name, "host"))
+		return see_host(h, value);
+	if (h->country_name.len == name.len && name.len > 0 &&
+	    strncasecmp(h->country_name.at, name.at, name.len) == 0)
+		h->country = value; /* the last one is the nearest proxy's */
+	see_other(h, name, value);
+	return true;
+}
+
+bool
+header_done(struct header_set *h, bool http_1_0)
+{
+	if (h->chunked && h->has_length)
+		return refuse(h, "Transfer-Encoding beside Content-Length");
+	if (h->chunked && http_1_0)
+		return refuse(h, "Transfer-Encoding in HTTP/1.0");
+	if (!h->host.at && !http_1_0)
+		return refuse(h, "Host is missing");
+	return true;
+}

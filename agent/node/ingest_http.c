@@ -1,0 +1,435 @@
+#include "node/ingest_http_private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stats/stats.h"
+
+#define TICK_MS 250      /* how late a request may be cut off */
+#define DRAIN_STEP_MS 10 /* how late a drained daemon is noticed */
+
+/* -- libmicrohttpd's own messages -- */
+
+__attribute__((format(printf, 2, 0))) static void
+mhd_log(void *cls, const char *format, va_list args)
+{
+	static _Atomic int64_t last_s = -1;
+	int64_t now_s = mono_now().us / 1000000;
+	char text[256];
+	size_t len;
+
+	(void)cls;
+	if (atomic_exchange(&last_s, now_s) == now_s)
+		return;
+	vsnprintf(text, sizeof(text), format, args);
+	len = strcspn(text, "\r\n");
+	text[len] = '\0';
+	/* its messages name calls and causes, no bytes of clients; at most one a second */
+	log_debug("libmicrohttpd says", "text=\"%s\"", text);
+}
+
+static void
+mhd_panic(void *cls, const char *file, unsigned int line, const char *reason)
+{
+	(void)cls;
+	log_error("libmicrohttpd gave up; the journal keeps what was acknowledged",
+		  "file=%s line=%u reason=\"%s\"", file, line, reason ? reason : "");
+	abort();
+}
+
+/* -- rules -- */
+
+static int
+rules_new(const struct conf *c, struct http_rules **ret_rules)
+{
+	struct http_rules *r = calloc(1, sizeof(*r));
+	const char *bad = "";
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	err = client_proxies_new(&c->http_trusted_proxies, &r->proxies, &bad);
+	if (err == -EINVAL)
+		log_error("http.trusted_proxies holds what is no prefix", "item=\"%s\"", bad);
+	r->answers = err ? NULL : answers_new(&c->http_allowed_origins);
+	if (!err && !r->answers)
+		err = -ENOMEM;
+	r->respect_privacy = c->http_respect_privacy;
+	if (err) {
+		http_rules_free(r);
+		return err;
+	}
+	*ret_rules = r;
+	return 0;
+}
+
+int
+ingest_http_reload(struct ingest_http *h, const struct conf *c)
+{
+	struct http_rules **next = calloc(h->n_workers, sizeof(struct http_rules *));
+	int err = next ? 0 : -ENOMEM;
+	size_t i;
+
+	for (i = 0; !err && i < h->n_workers; i++)
+		err = rules_new(c, &next[i]);
+	for (i = 0; next && i < h->n_workers; i++)
+		http_rules_free(err ? next[i] : atomic_exchange(&h->worker[i].next_rules, next[i]));
+	free(next);
+	return err;
+}
+
+/* -- listening -- */
+
+static bool
+is_tcp(const struct socket_address *a)
+{
+	return a->sa.ss_family != AF_UNIX;
+}
+
+static int
+parse_addresses(struct ingest_http *h)
+{
+	const struct conf_list *list = &h->c->http_listen;
+	size_t i;
+
+	h->address = calloc(list->n + 1, sizeof(*h->address));
+	h->extra = calloc(list->n + 1, sizeof(*h->extra));
+	if (!h->address || !h->extra)
+		return -ENOMEM;
+	for (i = 0; i < list->n; i++)
+		if (socket_address_parse(list->item[i], &h->address[i]) < 0) {
+			log_error("http.listen holds what is no address", "item=\"%s\"",
+				  list->item[i]);
+			return -EINVAL;
+		}
+	h->n_addresses = list->n;
+	return 0;
+}
+
+/* SO_REUSEPORT would let a second agent share the port without a word, so the address is first
+ * taken alone. */
+static int
+listen_alone(const struct socket_address *a)
+{
+	int fd = socket_listen(a, SOCK_STREAM, false);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+static int
+listen_shared(struct ingest_http *h, struct socket_address *a)
+{
+	size_t i;
+	int err = listen_alone(a);
+
+	for (i = 0; !err && i < h->n_workers; i++) {
+		h->worker[i].listen_fd = socket_listen(a, SOCK_STREAM, true);
+		if (h->worker[i].listen_fd < 0)
+			err = h->worker[i].listen_fd;
+		else if (i == 0)
+			err = socket_bound(h->worker[i].listen_fd, a); /* port 0 is known now */
+	}
+	return err;
+}
+
+static int
+listen_all(struct ingest_http *h)
+{
+	bool shared = false;
+	char text[SOCKET_ADDRESS_TEXT];
+	size_t i;
+	int fd, err = parse_addresses(h);
+
+	for (i = 0; !err && i < h->n_addresses; i++) {
+		if (is_tcp(&h->address[i]) && !shared) {
+			shared = true;
+			err = listen_shared(h, &h->address[i]);
+		} else {
+			fd = socket_listen(&h->address[i], SOCK_STREAM, false);
+			err = fd < 0 ? fd : socket_bound(fd, &h->address[i]);
+			if (fd >= 0)
+				h->extra[h->n_extra++] = fd;
+		}
+		if (err) {
+			socket_address_format(&h->address[i], text);
+			log_error("cannot listen for beacons", "address=%s error=\"%s\"", text,
+				  strerror(-err));
+		}
+	}
+	return err;
+}
+
+bool
+ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SOCKET_ADDRESS_TEXT])
+{
+	if (i >= h->n_addresses)
+		return false;
+	socket_address_format(&h->address[i], ret_text);
+	return true;
+}
+
+/* -- accepting for further addresses -- */
+
+/* The worker with the fewest connections, or NULL when all are full. */
+static struct http_worker *
+least_loaded(struct ingest_http *h)
+{
+	struct http_worker *best = NULL;
+	size_t least = (size_t)h->c->http_connections, n, i;
+
+	for (i = 0; i < h->n_workers; i++) {
+		n = atomic_load(&h->worker[i].n_open);
+		if (n < least) {
+			least = n;
+			best = &h->worker[i];
+		}
+	}
+	return best;
+}
+
+static bool
+accept_one(struct ingest_http *h, int listen_fd)
+{
+	struct sockaddr_storage peer = {0};
+	socklen_t len = sizeof(peer);
+	struct http_worker *w = least_loaded(h);
+	int fd;
+
+	if (!w)
+		return false; /* it waits in the backlog */
+	fd = accept4(listen_fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (len < sizeof(struct sockaddr_un))
+		len = sizeof(struct sockaddr_un); /* a client's unix socket has no name */
+	MHD_add_connection(w->daemon, fd, (struct sockaddr *)&peer, len); /* takes fd */
+	return true;
+}
+
+static void
+sweep_all(struct ingest_http *h)
+{
+	size_t i;
+
+	for (i = 0; i < h->n_workers; i++)
+		http_worker_sweep(&h->worker[i]);
+}
+
+static void *
+accepter_main(void *ctx)
+{
+	struct ingest_http *h = ctx;
+	struct pollfd *polled = calloc(h->n_extra + 1, sizeof(*polled));
+	int64_t sweep_at = 0;
+	nfds_t n;
+	size_t i;
+
+	if (!polled) {
+		log_error("only the first address of http.listen is served", "error=\"%s\"",
+			  strerror(ENOMEM));
+		return NULL;
+	}
+	polled[0] = (struct pollfd){.fd = h->stop_fd, .events = POLLIN};
+	for (i = 0; i < h->n_extra; i++)
+		polled[i + 1] = (struct pollfd){.fd = h->extra[i], .events = POLLIN};
+	while (!polled[0].revents) {
+		/* full workers take nothing: ask again at the next tick */
+		n = least_loaded(h) ? (nfds_t)h->n_extra + 1 : 1;
+		for (i = 1; i <= h->n_extra; i++)
+			polled[i].revents = 0;
+		if (poll(polled, n, TICK_MS) < 0 && errno != EINTR)
+			break;
+		for (i = 1; i < n; i++)
+			if (polled[i].revents && !accept_one(h, polled[i].fd))
+				poll(polled, 1,
+				     DRAIN_STEP_MS); /* out of descriptors: no busy loop */
+		if (mono_now().us / 1000 >= sweep_at) {
+			sweep_all(h);
+			sweep_at = mono_now().us / 1000 + TICK_MS;
+		}
+	}
+	free(polled);
+	return NULL;
+}
+
+/* -- start and stop -- */
+
+static int
+start_daemon(struct ingest_http *h, struct http_worker *w)
+{
+	const struct conf *c = h->c;
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+			 (w->listen_fd < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0);
+	struct MHD_OptionItem listener[] = {
+	    {w->listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, w->listen_fd, NULL},
+	    {MHD_OPTION_END, 0, NULL},
+	};
+
+	w->daemon = MHD_start_daemon(
+	    flags, 0, NULL, NULL, http_request, w, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
+	    MHD_OPTION_ARRAY, listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->http_connections,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->http_connection_memory,
+	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((c->http_idle_timeout + 999) / 1000),
+	    MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, w, MHD_OPTION_NOTIFY_COMPLETED,
+	    http_conn_completed, w, MHD_OPTION_URI_LOG_CALLBACK, http_conn_uri_seen, w,
+#if MHD_VERSION >= 0x00097701
+	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+#else
+	    MHD_OPTION_STRICT_FOR_CLIENT, 1,
+#endif
+	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+	if (!w->daemon) {
+		log_error("libmicrohttpd does not start", "error=\"%s\"", strerror(errno));
+		return -EIO;
+	}
+	return 0;
+}
+
+static int
+start_worker(struct ingest_http *h, struct http_worker *w)
+{
+	int err = rules_new(h->c, &w->rules);
+
+	if (err)
+		return err;
+	w->statics = statics_new(&h->c->http_script_paths, h->c->http_demo);
+	if (!w->statics)
+		return -ENOMEM;
+	return start_daemon(h, w);
+}
+
+static int
+start_all(struct ingest_http *h)
+{
+	size_t i;
+	int err;
+
+	MHD_set_panic_func(mhd_panic, NULL);
+	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (h->stop_fd < 0)
+		return -errno;
+	err = listen_all(h);
+	for (i = 0; !err && i < h->n_workers; i++)
+		err = start_worker(h, &h->worker[i]);
+	if (err)
+		return err;
+	err = -pthread_create(&h->accepter, NULL, accepter_main, h);
+	h->accepter_runs = err == 0;
+	return err;
+}
+
+static struct ingest_http *
+http_new(const struct conf *c, struct admit_worker *const *workers)
+{
+	struct ingest_http *h = calloc(1, sizeof(*h));
+	size_t i;
+
+	if (!h)
+		return NULL;
+	h->c = c;
+	h->stop_fd = -1;
+	h->country_header = text_of(c->http_country_header);
+	h->worker = calloc((size_t)c->http_workers, sizeof(*h->worker));
+	for (i = 0; h->worker && i < (size_t)c->http_workers; i++) {
+		h->worker[i].http = h;
+		h->worker[i].admit = workers[i];
+		h->n_workers++;
+		if (http_worker_init(&h->worker[i]) < 0)
+			break;
+	}
+	if (h->n_workers < (size_t)c->http_workers || i < h->n_workers) {
+		ingest_http_stop(h, 0);
+		return NULL;
+	}
+	return h;
+}
+
+int
+ingest_http_start(const struct conf *c, struct admit_worker *const *workers,
+		  struct ingest_http **ret_http)
+{
+	struct ingest_http *h = http_new(c, workers);
+	int err = h ? start_all(h) : -ENOMEM;
+
+	if (err) {
+		ingest_http_stop(h, 0);
+		return err;
+	}
+	*ret_http = h;
+	return 0;
+}
+
+static void
+stop_listening(struct ingest_http *h)
+{
+	struct sockaddr_un un;
+	const uint64_t one = 1;
+	size_t i;
+
+	if (h->accepter_runs) {
+		if (write(h->stop_fd, &one, sizeof(one)) < 0)
+			log_warn("the accepting thread cannot be woken", "error=\"%s\"",
+				 strerror(errno));
+		pthread_join(h->accepter, NULL);
+	}
+	for (i = 0; i < h->n_workers; i++) {
+		/* a quiesced daemon leaves its socket to us; one that never started as well */
+		if (h->worker[i].daemon && h->worker[i].listen_fd >= 0)
+			MHD_quiesce_daemon(h->worker[i].daemon);
+		if (h->worker[i].listen_fd >= 0)
+			close(h->worker[i].listen_fd);
+	}
+	for (i = 0; i < h->n_extra; i++)
+		close(h->extra[i]);
+	for (i = 0; h->n_extra > 0 && i < h->n_addresses; i++)
+		if (!is_tcp(&h->address[i])) {
+			memcpy(&un, &h->address[i].sa, sizeof(un));
+			unlink(un.sun_path);
+		}
+}
+
+static bool
+is_drained(struct ingest_http *h)
+{
+	size_t i;
+
+	for (i = 0; i < h->n_workers; i++)
+		if (atomic_load(&h->worker[i].n_open) > 0)
+			return false;
+	return true;
+}
+
+void
+ingest_http_stop(struct ingest_http *h, int64_t drain_ms)
+{
+	const struct timespec step = {0, DRAIN_STEP_MS * 1000000};
+	int64_t until = mono_now().us / 1000 + drain_ms;
+	size_t i;
+
+	if (!h)
+		return;
+	atomic_store(&h->draining, true);
+	stop_listening(h);
+	while (drain_ms > 0 && !is_drained(h) && mono_now().us / 1000 < until)
+		nanosleep(&step, NULL);
+	for (i = 0; i < h->n_workers; i++) {
+		if (h->worker[i].daemon)
+			MHD_stop_daemon(h->worker[i].daemon);
+		http_worker_fini(&h->worker[i]);
+	}
+	if (h->stop_fd >= 0)
+		close(h->stop_fd);
+	free(h->worker);
+	free(h->extra);
+	free(h->address);
+	free(h);
+}

@@ -1,0 +1,40 @@
+/* ingest_http.h -- beacons from browsers, over HTTP.
+ *
+ * Takes requests; hands decoded events to admit and answers by its verdict. The first TCP address
+ * of http.listen is shared by all workers (SO_REUSEPORT); connections to further addresses and unix
+ * sockets are accepted by one thread and dealt out to the worker that has the fewest.
+ *
+ * Threads:  one libmicrohttpd daemon with one thread per worker, and one that accepts for further
+ *           addresses and cuts off requests that take too long.
+ * Memory:   per worker http.connections connections of http.connection_memory bytes at most, taken
+ *           when they come; bodies are read where they arrived, split ones into a pool of as many
+ *           2 KiB buffers.
+ * Errors:   what clients can cause is answered and counted; libmicrohttpd's own messages are logged
+ *           once a second at most.
+ */
+#ifndef NODE_INGEST_HTTP_H
+#define NODE_INGEST_HTTP_H
+
+#include "base/socket.h"
+#include "conf/conf.h"
+#include "node/admit.h"
+
+struct ingest_http;
+
+/* One admission worker per http.workers. Lends c and them until ingest_http_stop. 0 or -errno, with
+ * a sentence logged. */
+int ingest_http_start(const struct conf *c, struct admit_worker *const *workers,
+		      struct ingest_http **ret_http);
+
+/* Where it really listens: i from 0, in the order of http.listen. False when there is no more. */
+bool ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SOCKET_ADDRESS_TEXT]);
+
+/* Takes over trusted_proxies, allowed_origins and respect_privacy, each worker before its next
+ * request. 0, or -EINVAL / -ENOMEM with nothing changed. */
+int ingest_http_reload(struct ingest_http *h, const struct conf *c);
+
+/* Refuses new connections, closes each open one after its next answer, waits for them at most
+ * drain_ms, then ends. After it no worker is touched any more. */
+void ingest_http_stop(struct ingest_http *h, int64_t drain_ms);
+
+#endif

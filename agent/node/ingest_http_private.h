@@ -1,0 +1,134 @@
+/* ingest_http_private.h -- what the files of ingest_http share.
+ *
+ * ingest_http.c starts and stops, ingest_http_conn.c keeps connections and their deadlines,
+ * ingest_http_request.c turns a request into an answer.
+ *
+ * Threads:  see struct http_worker.
+ * Memory:   see ingest_http.h.
+ */
+#ifndef NODE_INGEST_HTTP_PRIVATE_H
+#define NODE_INGEST_HTTP_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "node/header_guard.h"
+#include "node/ingest_http.h"
+#include "node/ingest_http_answer.h"
+#include "node/ingest_http_static.h"
+#include "proto/beacon.h"
+
+/* What SIGHUP may change; a worker takes its own at the start of a request. */
+struct http_rules {
+	struct client_proxies *proxies;
+	struct answers *answers;
+	bool respect_privacy;
+};
+
+enum http_stage {
+	STAGE_IDLE,    /* between two requests */
+	STAGE_BODY,    /* a beacon whose body is awaited */
+	STAGE_DECIDED, /* its answer is known; what is left of the body is thrown away */
+	STAGE_ANSWERED
+};
+
+struct http_body {
+	union {
+		char bytes[BEACON_BODY_MAX];
+		struct http_body *next_free;
+	};
+};
+
+struct http_conn {
+	/* constant while open */
+	const struct sockaddr *peer;
+	int fd;
+	/* owner only */
+	enum http_stage stage;
+	enum answer answer;
+	const struct static_file *file; /* answered with this instead */
+	bool close;
+	struct text origin, accept_encoding, if_none_match; /* lent by the request's headers */
+	int64_t retry_ms;
+	uint64_t length;        /* of the body, as announced */
+	struct http_body *body; /* when it came in pieces */
+	size_t have;
+	struct admit_request q;
+	char sentence[BEACON_ERROR_MAX];
+	/* guarded by the worker's lock */
+	struct http_conn *prev, *next; /* among the open, or next among the free */
+	/* atomic: written by the owner, read by the sweep */
+	_Atomic int64_t deadline_ms; /* monotonic */
+};
+
+struct http_worker {
+	/* constant after start */
+	struct ingest_http *http;
+	struct MHD_Daemon *daemon;
+	struct admit_worker *admit;
+	struct statics *statics;
+	struct http_conn *conns; /* the whole pool */
+	struct http_body *bodies;
+	int listen_fd; /* -1: none of its own */
+	/* owner only */
+	struct http_rules *rules;
+	struct http_body *free_body;
+	size_t bodies_used; /* of the pool, ever: what is beyond was not touched yet */
+	struct beacon_scratch scratch;
+	char join[HEADER_JOIN_MAX];
+	/* handed over: NULL, or what the owner takes next */
+	_Atomic(struct http_rules *) next_rules;
+	/* guarded */
+	pthread_mutex_t lock;
+	struct http_conn *open, *free;
+	size_t conns_used;
+	/* atomic */
+	_Atomic size_t n_open;
+};
+
+struct ingest_http {
+	/* constant after start */
+	const struct conf *c;
+	struct text country_header;
+	struct http_worker *worker;
+	size_t n_workers;
+	int *extra; /* listening sockets of the accepting thread */
+	size_t n_extra;
+	struct socket_address *address; /* of every listener */
+	size_t n_addresses;
+	pthread_t accepter;
+	bool accepter_runs;
+	int stop_fd; /* eventfd: the accepting thread ends */
+	/* atomic */
+	_Atomic bool draining;
+};
+
+/* -- ingest_http_conn.c -- */
+
+int http_worker_init(struct http_worker *w);
+void http_worker_fini(struct http_worker *w);
+
+/* libmicrohttpd's notifications; cls is the worker. */
+void http_conn_notify(void *cls, struct MHD_Connection *connection, void **socket_context,
+		      enum MHD_ConnectionNotificationCode what);
+void http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
+			 enum MHD_RequestTerminationCode how);
+void *http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *connection);
+
+struct http_conn *http_conn_of(struct MHD_Connection *connection);
+
+/* Adds to the body what came: false when the pool is empty (it never is: as many as connections). */
+bool http_conn_keep(struct http_worker *w, struct http_conn *k, const char *bytes, size_t n);
+
+/* Shuts down the sockets of requests whose time is over. */
+void http_worker_sweep(struct http_worker *w);
+
+/* -- ingest_http_request.c -- */
+
+enum MHD_Result http_request(void *cls, struct MHD_Connection *connection, const char *url,
+			     const char *method, const char *version, const char *upload_data,
+			     size_t *upload_data_size, void **req_cls);
+
+void http_rules_free(struct http_rules *r);
+
+#endif
