@@ -1,36 +1,52 @@
 # Footfall. Usage:
-#   make            both programs in build/release          make run     a central, an agent and a demo page
+#   make            both programs in build/release/         make run     a central, an agent and a demo page
 #   make test       everything, one closing line            make lint    formatting, analysers, layers
-#   make asan tsan  unit tests and scenarios under sanitizers
-#   make bench      speed, as ratios                        make clean   removes build/
-# Variables: VARIANT=release|asan|tsan|ubsan  CC=gcc|clang  WERROR=1  BUILD=build
+#   make asan tsan  unit tests and scenarios, sanitized     make fuzz    FUZZ_SECONDS=30 for each decoder
+#   make cover      lines that the tests reach              make example agent.conf.example from options.def
+#   make deps       Debian packages that are missing        make install DESTDIR= PREFIX=/usr/local
+#   make clean      removes build/
+# Variables: VARIANT=release|asan|tsan|fuzz|cover  CC=gcc|clang  WERROR=1  BUILD=build  PARTS="unit scenario"
 .DEFAULT_GOAL := all
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 BUILD   ?= build
 VARIANT ?= release
-B       := $(BUILD)/$(VARIANT)
+B       := $(BUILD)/$(VARIANT)$(patsubst %,-%,$(filter-out gcc,$(notdir $(CC))))
+G       := $(BUILD)/gen
 PYTHON  ?= /usr/bin/python3
+PREFIX  ?= /usr/local
+FUZZ_SECONDS ?= 30
+# sub-makes use both cores unless -j was given
+J        = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
 	-Wcast-align -Wcast-qual -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wswitch-enum \
 	-Wnull-dereference -Wdouble-promotion -Wconversion -Wsign-conversion $(if $(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=3 -fPIE
+SANE   := -O1 -g -fno-omit-frame-pointer
 FLAGS_release := -O2 -g $(HARDEN)
-FLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
-CFLAGS   ?=
-CPPFLAGS += -D_GNU_SOURCE -Iagent -I. -I$(B)/gen
-override CFLAGS += -std=c11 $(WARN) $(FLAGS_$(VARIANT)) -pthread
+FLAGS_asan    := $(SANE) -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_tsan    := $(SANE) -fsanitize=thread
+FLAGS_fuzz    := $(SANE) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FLAGS_cover   := -O0 -g --coverage
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+LDFLAGS_cover   := --coverage
+CPPFLAGS += -D_GNU_SOURCE -Iagent -I. -I$(G)
+override CFLAGS += -std=c11 $(WARN) $(FLAGS_$(VARIANT)) -pthread
 override LDFLAGS += $(LDFLAGS_$(VARIANT)) $(filter -fsanitize=%,$(FLAGS_$(VARIANT))) -pthread
 
-AGENT_LIBS   := -lmicrohttpd -lmsgpackc -lcurl -lzstd -lsodium -lconfuse -lm
-CENTRAL_LIBS := $(AGENT_LIBS) -ldb-5.3 -ljansson -lwslay -lxlsxwriter
+# asked for only when linking: `make run` on a new machine installs pkg-config first
+MSGPACK       = $(shell pkg-config --libs msgpack-c 2>/dev/null || pkg-config --libs msgpack)
+AGENT_LIBS    = -lmicrohttpd $(MSGPACK) -lcurl -lzstd -lsodium -lconfuse -lm
+CENTRAL_LIBS  = $(AGENT_LIBS) -ldb-5.3 -ljansson -lwslay -lxlsxwriter
+CHECK_LIBS    = $(shell pkg-config --libs check)
 
 COMMON  := $(wildcard agent/base/*.c proto/*.c agent/conf/*.c agent/stats/*.c)
 NODE    := $(wildcard agent/node/*.c)
 CENTRAL := $(wildcard agent/central/*.c)
-CLI_AGENT   := $(wildcard agent/cli/agent_*.c agent/cli/cli.c)
-CLI_CENTRAL := $(wildcard agent/cli/central_*.c agent/cli/cli.c)
+CLI_AGENT   := $(wildcard agent/cli/agent_*.c agent/cli/cli*.c)
+CLI_CENTRAL := $(wildcard agent/cli/central_*.c agent/cli/cli*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 all: $(B)/footfall-agent $(B)/footfall-central
@@ -50,17 +66,78 @@ $(B)/footfall-central: $(call obj,agent/central_main.c $(CLI_CENTRAL)) $(B)/libc
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-
-# unit tests: one Check program per module, linked with whatever it needs
-UNIT := $(patsubst %.c,$(B)/%,$(wildcard test/unit/test_*.c))
-$(B)/test/unit/%: $(B)/obj/test/unit/%.o $(B)/libnode.a $(B)/libcentral.a $(B)/libcommon.a
+$(B)/obj/gen/%.o: $(G)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt $(CENTRAL_LIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# the tracker and the pages: built by node, embedded as C
+NPM := npm --loglevel=error --no-fund --no-audit --no-update-notifier
+%/node_modules/.package-lock.json: %/package-lock.json
+	$(NPM) --prefix $* ci --ignore-scripts
+	@touch $@
+$(G)/tracker.c: $(wildcard js/*.js js/*.mjs js/*.html) test/lib/embed js/node_modules/.package-lock.json
+	@rm -rf $(G)/tracker && mkdir -p $(G)/tracker
+	$(NPM) --prefix js run build --silent -- --out $(abspath $(G))/tracker/analytics-tracking.js
+	$(if $(wildcard js/demo.html),cp js/demo.html $(G)/tracker/)
+	test/lib/embed tracker $(G)/tracker >$@.tmp && mv $@.tmp $@
+$(G)/pages.c: $(shell find dashboards/web/src dashboards/web/build.mjs -type f 2>/dev/null) test/lib/embed \
+		dashboards/web/node_modules/.package-lock.json
+	@rm -rf $(G)/pages && mkdir -p $(G)/pages
+	$(NPM) --prefix dashboards/web run build --silent -- --out $(abspath $(G))/pages
+	test/lib/embed pages $(G)/pages >$@.tmp && mv $@.tmp $@
+
+# unit tests: one Check program per module; fuzz targets: a libFuzzer each, or one that replays its corpus
+UNIT := $(patsubst %.c,$(B)/%,$(wildcard test/unit/test_*.c))
+FUZZ := $(patsubst %.c,$(B)/%,$(wildcard test/fuzz/fuzz_*.c))
+FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(call obj,test/lib/fuzz_replay.c))
+LIBS := $(B)/libnode.a $(B)/libcentral.a $(B)/libcommon.a
+$(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CENTRAL_LIBS)
+$(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter -f%,$(FUZZ_MAIN)) -o $@ $^ $(CENTRAL_LIBS)
+$(B)/example: $(B)/obj/test/lib/example.o $(B)/libcommon.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lconfuse
 
 unit: $(UNIT)
+replays: $(FUZZ)
+tests: all unit $(B)/example test/browser/node_modules/.package-lock.json
+RUN_TESTS = $(PYTHON) test/lib/run-tests --bin $(B) --build $(BUILD) $(PARTS)
 
+deps:
+	@PYTHON=$(PYTHON) test/lib/deps run test
+run: deps
+	@$(MAKE) $(J) --no-print-directory all
+	@$(PYTHON) test/lib/run-demo $(B) var/demo
+test: deps
+	@$(MAKE) $(J) tests && $(MAKE) $(J) VARIANT=asan replays || { echo '0 passed, 1 failed'; exit 1; }
+	@$(RUN_TESTS)
+asan tsan: deps
+	@$(MAKE) $(J) VARIANT=$@ tests || { echo '0 passed, 1 failed'; exit 1; }
+	@$(MAKE) --no-print-directory VARIANT=$@ PARTS="$(or $(PARTS),unit scenario)" run-tests
+run-tests:
+	@$(RUN_TESTS)
+cover: deps
+	@test/lib/deps cover
+	@$(MAKE) $(J) VARIANT=cover tests
+	@$(MAKE) --no-print-directory VARIANT=cover PARTS="$(or $(PARTS),unit scenario)" run-tests
+	gcovr --root . --filter agent/ --filter proto/ $(BUILD)/cover/obj
+fuzz: deps
+	@test/lib/deps fuzz
+	@$(MAKE) $(J) VARIANT=fuzz CC=clang replays
+	@test/lib/fuzz-all $(BUILD)/fuzz-clang $(FUZZ_SECONDS)
+lint: deps
+	@test/lib/deps lint
+	@BUILD=$(BUILD) MAKE="$(MAKE) $(J)" test/lib/lint
+example: $(B)/example
+	$(B)/example >agent.conf.example.tmp && mv agent.conf.example.tmp agent.conf.example
+install: all
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(B)/footfall-agent $(B)/footfall-central
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/footfall agent.conf.example README.md LICENSE
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
-.PHONY: all unit clean run test lint asan tsan bench deps cover install
+.SECONDARY:
+.PHONY: all unit replays tests run-tests deps run test asan tsan cover fuzz lint example install clean
