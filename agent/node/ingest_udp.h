@@ -1,0 +1,33 @@
+/* ingest_udp.h -- events from backends, as msgpack datagrams over UDP.
+ *
+ * Takes datagrams in batches of one system call; hands each event to admit. Senders beyond
+ * loopback are refused. What the kernel dropped because a socket's buffer was full is counted into
+ * the journal's ledger, so that the books show it.
+ *
+ * Threads:  one, for all addresses of udp.listen.
+ * Memory:   64 buffers of a little more than DATAGRAM_MAX.
+ * Errors:   what senders can cause is a verdict and a counter; nothing is answered.
+ */
+#ifndef NODE_INGEST_UDP_H
+#define NODE_INGEST_UDP_H
+
+#include "base/socket.h"
+#include "conf/conf.h"
+#include "node/admit.h"
+#include "node/journal.h"
+
+struct ingest_udp;
+
+/* The worker and the writer behind it are the thread's alone until ingest_udp_stop; lends c. 0 or
+ * -errno, with a sentence logged. An empty udp.listen gives a thread that has nothing to do. */
+int ingest_udp_start(const struct conf *c, struct admit_worker *worker,
+		     struct journal_writer *writer, struct ingest_udp **ret_udp);
+
+/* Where it really listens: i from 0, in the order of udp.listen. False when there is no more. */
+bool ingest_udp_address(const struct ingest_udp *u, size_t i, char ret_text[SOCKET_ADDRESS_TEXT]);
+
+/* Reads what waits in the sockets by now (what comes while it does may be left), then ends. After it
+ * worker and writer are not touched any more. */
+void ingest_udp_stop(struct ingest_udp *u);
+
+#endif
