@@ -50,8 +50,19 @@ function hatch(ctx, stroke) {
 	return ctx.createPattern(tile, 'repeat');
 }
 
-/* Bands under the days of which nothing is known. */
-function drawGaps(u) {
+/* Days of which nothing is known although others before them are: neither the time before the first view that
+ * was ever counted nor the future is missing anything. */
+function gaps(points) {
+	const first = points.findIndex((p) => p.views !== null);
+	return points.map((p, i) => p.views === null && first >= 0 && i > first && !isFuture(p));
+}
+
+function isFuture(point) {
+	return Date.parse(point.t) > Date.now();
+}
+
+/* Bands under the gaps. */
+function drawGaps(u, points) {
 	const {ctx, bbox} = u;
 	const width = u.valToPos(1, 'x', true) - u.valToPos(0, 'x', true) || bbox.width;
 	ctx.save();
@@ -59,8 +70,8 @@ function drawGaps(u) {
 	ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
 	ctx.clip();
 	ctx.fillStyle = hatch(ctx, colour('--hatch'));
-	u.data[1].forEach((views, i) => {
-		if (views === null) ctx.fillRect(u.valToPos(i, 'x', true) - width / 2, bbox.top, width, bbox.height);
+	gaps(points).forEach((gap, i) => {
+		if (gap) ctx.fillRect(u.valToPos(i, 'x', true) - width / 2, bbox.top, width, bbox.height);
 	});
 	ctx.restore();
 }
@@ -95,14 +106,19 @@ function fade(u) {
 	return gradient;
 }
 
+/* The line stands on a point, since there is nothing between two days. */
+function snap(u, left, top) {
+	return left < 0 ? [left, top] : [u.valToPos(u.posToIdx(left), 'x'), top];
+}
+
 function options(width, live, onCursor) {
 	const axis = {stroke: () => colour('--pale'), font: font(), ticks: {show: false}};
 	return {
 		width,
 		height: HEIGHT,
-		padding: [12, 14, 0, 0],
+		padding: [12, 24, 0, 0],
 		legend: {show: false},
-		cursor: {y: false, drag: {x: false, y: false}, points: {size: 9, width: 2, fill: () => colour('--surface')}},
+		cursor: {y: false, move: snap, drag: {x: false, y: false}, points: {size: 9, width: 2, fill: () => colour('--surface')}},
 		scales: {
 			x: {time: false, range: (u) => [-0.5, Math.max(0.5, u.data[0].length - 0.5)]},
 			y: {range: (u, min, max) => [0, Math.max(4, Math.ceil((max || 0) * 1.12))]},
@@ -122,7 +138,7 @@ function options(width, live, onCursor) {
 			{label: 'Visitors', stroke: () => colour('--visitors'), width: 1.75, points: {show: false}, spanGaps: false},
 		],
 		hooks: {
-			drawClear: [drawGaps],
+			drawClear: [(u) => drawGaps(u, live.points)],
 			draw: [(u) => drawMarks(u, live.points)],
 			setCursor: [(u) => onCursor(u.cursor.idx)],
 		},
@@ -164,7 +180,7 @@ function Plot({points, grain, onCursor, selected}) {
 
 function Readout({point, grain}) {
 	if (!point) return <span class="pale">Point at the chart, or use the arrow keys, to read a value.</span>;
-	if (point.views === null) return <span><b>{pointLong(point.t, grain)}</b> <span class="pale">nothing is known</span></span>;
+	if (point.views === null) return <span><b>{pointLong(point.t, grain)}</b> <span class="pale">{isFuture(point) ? 'still to come' : 'nothing is known'}</span></span>;
 	return (
 		<span>
 			<b>{pointLong(point.t, grain)}</b>
@@ -190,7 +206,7 @@ function AsTable({points, grain}) {
 								<th scope="row">{pointLong(p.t, grain)}</th>
 								<td class="num">{number(p.views)}</td>
 								<td class="num">{number(p.visitors)}</td>
-								<td>{p.views === null ? 'unknown' : p.complete ? 'complete' : 'not complete yet'}</td>
+								<td>{p.views === null ? (isFuture(p) ? 'still to come' : 'unknown') : p.complete ? 'complete' : 'not complete yet'}</td>
 							</tr>
 						))}
 					</tbody>
@@ -236,7 +252,7 @@ export function Chart({series}) {
 						<span class="key views">Views</span>
 						<span class="key visitors">Visitors</span>
 						{points.some((p) => !p.complete && p.views !== null) && <span class="key hollow">Not complete yet</span>}
-						{points.some((p) => p.views === null) && <span class="key gap">Unknown</span>}
+						{gaps(points).some(Boolean) && <span class="key gap">Unknown</span>}
 					</div>
 				)}
 			</div>

@@ -84,6 +84,7 @@ export function keyLabel(dim, key) {
 	if (!key) return UNNAMED[dim] || 'Unknown';
 	if (dim === 'source') return SOURCES[key] || key;
 	if (dim === 'country' && /^[A-Z]{2}$/.test(key)) return regions.of(key);
+	if (key === 'tv') return 'TV';
 	if (dim === 'device') return key[0].toUpperCase() + key.slice(1);
 	return key;
 }

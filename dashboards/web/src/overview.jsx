@@ -59,7 +59,7 @@ function Tiles({summary: s}) {
 			<Tile lead label="Views" value={s && s.views} note="without repeats" />
 			<Tile label="Unique views" value={s && s.unique_views} note="one per visitor, content and day" />
 			<Tile label="Visitors" value={s && s.visitors} note="distinct each day, summed" />
-			<Tile label="Total views" value={s && s.total_views} note={s ? `with ${count(repeats, 'repeat', 'repeats')}` : 'with repeats'} />
+			<Tile label="Total views" value={s && s.total_views} note={repeats ? `with ${count(repeats, 'repeat', 'repeats')}` : 'with repeats'} />
 		</dl>
 	);
 }

@@ -8,7 +8,7 @@ export function Brand() {
 				<rect width="16" height="16" rx="4" />
 				<path d="M4 11V8.5M8 11V5M12 11V7" stroke-width="2" stroke-linecap="round" />
 			</svg>
-			Footfall
+			<span class="word">Footfall</span>
 		</span>
 	);
 }

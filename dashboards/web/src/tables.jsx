@@ -82,6 +82,7 @@ export function Breakdown({dim, title, rows, whole}) {
 			<h2 id={id}>{title}</h2>
 			{rows && rows.length > 0 ? (
 				<table>
+					<colgroup><col /><col class="views" /><col class="share" /></colgroup>
 					<thead class="sr">
 						<tr><th scope="col">{title}</th><th scope="col">Views</th><th scope="col">Share</th></tr>
 					</thead>
