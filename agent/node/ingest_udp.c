@@ -17,9 +17,8 @@
 #define BATCH 64     /* datagrams per system call: 1.4 µs each against 1.9 one by one */
 #define TICK_MS 1000 /* how late the kernel's drops are noticed */
 #define LAST_MS 2000 /* for what waits at stop; some 50 ms empty the buffer, a flood never ends */
-100000               /* batches at stop: more than any buffer holds, so a flood cannot hold it */
 
-    struct udp_socket {
+struct udp_socket {
 	int fd;
 	struct socket_address address;
 	uint32_t drops; /* the kernel's count, as last read */
