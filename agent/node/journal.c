@@ -74,6 +74,7 @@ journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms)
 	}
 	w->active = next;
 	w->reported = 0;
+	w->is_due = false;
 	if (w->has_pending)
 		add_pending(w);
 	note_left(w);

@@ -90,8 +90,13 @@ bool journal_has_room(const struct journal_writer *w);
 void journal_on_closed(struct journal *j, void (*wake)(void *ctx), void *ctx);
 
 /* Closes every writer's segment whose interval was over JOURNAL_SETTLE_MS before `now`; all of them
- * with force. 0, or -ENOBUFS when a segment stays open for want of a free one. */
+ * with force. 0, or -ENOBUFS when a segment stays open for want of a free one; the next call, forced
+ * or not, closes that one. */
 int journal_rotate(struct journal *j, struct wall_ms now, bool force);
+
+/* True in the first JOURNAL_SETTLE_MS of an interval: busy workers have closed their segments, idle
+ * ones not yet, and what is sealed now could not say that the interval is complete. */
+bool journal_is_settling(const struct journal *j, struct wall_ms now);
 
 /* The closed segment to be sealed next, or NULL: one that has its number already, else the oldest.
  * The same one until journal_sealed. */
@@ -101,20 +106,21 @@ struct segment *journal_take_closed(struct journal *j);
  * when none has content, one of them stays, for the sealer to decide. */
 void journal_drop_empty(struct journal *j);
 
-/* The instant up to which the node would be complete once s has the next number: no other segment
- * without a number holds anything that arrived before it. At most `now`. */
-int64_t journal_complete_to(struct journal *j, const struct segment *s, struct wall_ms now);
-
-/* Highest closes_ms claimed so far. */
-int64_t journal_claimed(const struct journal *j);
+/* True when a batch of s, given the next number, would be the first to say that an interval is
+ * complete: no other segment without a number holds anything that arrived before its end. */
+bool journal_closes_interval(struct journal *j, const struct segment *s, struct wall_ms now);
 
 /* The identity of the batch that the segment becomes; given now, and made durable together with
- * sealed_ms = now and closes_ms, if it had none. 0 or -errno (no number given). */
+ * sealed_ms = now and closes_ms, if it had none. closes_ms is the instant before which no other
+ * segment without a number holds anything, at most `now`; 0 when an earlier batch said as much.
+ * 0 or -errno (no number given). */
 int segment_number(struct journal *j, struct segment *s, struct wall_ms now,
 		   struct batch_id *ret_id);
 
 /* Meta of a numbered segment's batch. The same whenever it is asked, also after a restart. */
 void segment_meta(const struct segment *s, struct batch_meta *ret_meta);
+
+bool segment_is_numbered(const struct segment *s);
 
 /* True when nothing was judged, dropped or lost while it was open: it needs no batch of its own. */
 bool segment_is_empty(const struct segment *s);

@@ -5,11 +5,11 @@
 #include "stats/stats.h"
 
 static bool
-due(const struct segment *s, struct wall_ms now, bool force)
+is_due(const struct journal_writer *w, struct wall_ms now)
 {
-	if (!s)
-		return true;
-	if (force || s->failed)
+	const struct segment *s = w->active;
+
+	if (!s || s->failed || w->is_due)
 		return true;
 	/* the worker itself goes by its own clock; here it gets time to use an old reading */
 	return now.ms - JOURNAL_SETTLE_MS >= s->head->until_ms ||
@@ -26,12 +26,18 @@ journal_rotate(struct journal *j, struct wall_ms now, bool force)
 		struct journal_writer *w = &j->writers[i];
 
 		pthread_mutex_lock(&w->lock);
-		if (due(w->active, now, force) &&
-		    journal_swap(w, now, now.ms - JOURNAL_SETTLE_MS) < 0)
+		w->is_due = w->is_due || force;
+		if (is_due(w, now) && journal_swap(w, now, now.ms - JOURNAL_SETTLE_MS) < 0)
 			err = -ENOBUFS;
 		pthread_mutex_unlock(&w->lock);
 	}
 	return err;
+}
+
+bool
+journal_is_settling(const struct journal *j, struct wall_ms now)
+{
+	return now.ms % j->interval_ms < JOURNAL_SETTLE_MS;
 }
 
 struct segment *
@@ -72,8 +78,9 @@ journal_drop_empty(struct journal *j)
 	}
 }
 
-int64_t
-journal_complete_to(struct journal *j, const struct segment *s, struct wall_ms now)
+/* The instant before which no segment without a number, but s, holds anything. */
+static int64_t
+complete_to(struct journal *j, const struct segment *s, struct wall_ms now)
 {
 	int64_t to = now.ms;
 	unsigned i;
@@ -82,7 +89,7 @@ journal_complete_to(struct journal *j, const struct segment *s, struct wall_ms n
 	for (i = 0; i < j->slots_n; i++) {
 		const struct segment *other = &j->slots[i];
 
-		if (other != s && !other->numbered && other->head &&
+		if (other != s && !other->numbered &&
 		    (other->state == SEGMENT_ACTIVE || other->state == SEGMENT_CLOSED) &&
 		    other->head->since_ms < to)
 			to = other->head->since_ms;
@@ -91,26 +98,33 @@ journal_complete_to(struct journal *j, const struct segment *s, struct wall_ms n
 	return to;
 }
 
-int64_t
-journal_claimed(const struct journal *j)
+/* Less than the last claim is news only after the clock was set back by more than an hour: the old
+ * claim was about a time that had not come. */
+static bool
+is_news(const struct journal *j, int64_t to)
 {
-	return j->seq.claimed_ms;
+	return to > j->seq.claimed_ms || to < j->seq.claimed_ms - HOUR_MS;
 }
 
-/* What the batch may say: nothing when it is no news; less than before only after the clock was set
- * back by more than an hour, for then the old claim was about a time that had not come. */
-static int64_t
-claim(struct journal *j, const struct segment *s, struct wall_ms now)
+bool
+journal_closes_interval(struct journal *j, const struct segment *s, struct wall_ms now)
 {
-	int64_t to = journal_complete_to(j, s, now);
+	int64_t to = complete_to(j, s, now);
 
-	return to > j->seq.claimed_ms || to < j->seq.claimed_ms - HOUR_MS ? to : 0;
+	return is_news(j, to - to % j->interval_ms);
+}
+
+bool
+segment_is_numbered(const struct segment *s)
+{
+	return s->numbered;
 }
 
 int
 segment_number(struct journal *j, struct segment *s, struct wall_ms now, struct batch_id *ret_id)
 {
 	struct segment_number n = {.segment = s->head->id, .sealed_ms = now.ms};
+	int64_t to;
 	int err = 0;
 
 	if (s->numbered) {
@@ -127,7 +141,8 @@ segment_number(struct journal *j, struct segment *s, struct wall_ms now, struct 
 			  "segment=%u", s->index);
 	journal_last(j, &n.id);
 	n.id.seq++;
-	n.closes_ms = claim(j, s, now);
+	to = complete_to(j, s, now);
+	n.closes_ms = is_news(j, to) ? to : 0;
 	err = journal_seq_give(j->state_dir, &j->seq, &n);
 	if (err)
 		return err;

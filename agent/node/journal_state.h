@@ -24,6 +24,7 @@ struct journal_writer {
 	struct ledger pending;  /* judged while there was no segment */
 	uint64_t pending_dropped;
 	bool has_pending;
+	bool is_due; /* a forced rotation found no segment: the next one, forced or not, makes up */
 	/* atomic */
 	atomic_size_t left; /* bytes that active has room for */
 };
