@@ -137,6 +137,7 @@ judge(struct http_worker *w, struct http_conn *k, const char *body, size_t len)
 	struct event e;
 	enum reason r = beacon_decode(body, len, &w->scratch, &e);
 
+	k->q.now = wall_now(); /* the body may have come long after the headers */
 	if (r == REASON_ACCEPTED_FIRST) {
 		r = admit_event(w->admit, &k->q, &e, k->sentence);
 	} else {

@@ -114,12 +114,13 @@ ingest_udp_address(const struct ingest_udp *u, size_t i, char ret_text[SOCKET_AD
 /* -- one datagram -- */
 
 static void
-admit_one(struct ingest_udp *u, const struct admit_request *q, unsigned i)
+admit_one(struct ingest_udp *u, struct admit_request *q, unsigned i)
 {
 	char error[BEACON_ERROR_MAX];
 	struct event e;
 	enum reason r = datagram_event(u->decoder, i, &e);
 
+	q->now = wall_now(); /* for each: with journal.sync = always one may take long */
 	if (r == REASON_ACCEPTED_FIRST)
 		(void)admit_event(u->worker, q, &e, error); /* counts its own verdict */
 	else
@@ -127,26 +128,26 @@ admit_one(struct ingest_udp *u, const struct admit_request *q, unsigned i)
 }
 
 static void
-take_datagram(struct ingest_udp *u, const struct mmsghdr *m, struct wall_ms now)
+take_datagram(struct ingest_udp *u, const struct mmsghdr *m)
 {
 	const struct sockaddr *peer = m->msg_hdr.msg_name;
 	const uint8_t *bytes = m->msg_hdr.msg_iov->iov_base;
-	struct admit_request q = {.now = now};
+	struct admit_request q = {.now = wall_now()};
 	enum reason r = REASON_INVALID_MSGPACK;
 	unsigned n, i;
 
 	if (!socket_is_local(peer)) {
-		admit_refuse(u->worker, now, SOURCE_DATAGRAM, REASON_INVALID_UNTRUSTED);
+		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, REASON_INVALID_UNTRUSTED);
 		return;
 	}
 	if ((m->msg_hdr.msg_flags & MSG_TRUNC) || m->msg_len > DATAGRAM_MAX) {
 		stat_add(STAT_UDP_TRUNCATED, 1);
-		admit_refuse(u->worker, now, SOURCE_DATAGRAM, REASON_INVALID_TOO_LARGE);
+		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, REASON_INVALID_TOO_LARGE);
 		return;
 	}
 	n = datagram_open(u->decoder, bytes, m->msg_len, &r);
 	if (n == 0)
-		admit_refuse(u->worker, now, SOURCE_DATAGRAM, r);
+		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, r);
 	client_addr_of_peer(peer, &q.addr);
 	for (i = 0; i < n; i++)
 		admit_one(u, &q, i);
@@ -158,7 +159,6 @@ take_datagram(struct ingest_udp *u, const struct mmsghdr *m, struct wall_ms now)
 static int
 take_batch(struct ingest_udp *u, struct udp_socket *s)
 {
-	struct wall_ms now;
 	int n, i;
 
 	for (i = 0; i < BATCH; i++)
@@ -166,10 +166,9 @@ take_batch(struct ingest_udp *u, struct udp_socket *s)
 	n = recvmmsg(s->fd, u->msg, BATCH, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return 0;
-	now = wall_now();
 	stat_add(STAT_UDP_DATAGRAMS, (uint64_t)n);
 	for (i = 0; i < n; i++)
-		take_datagram(u, &u->msg[i], now);
+		take_datagram(u, &u->msg[i]);
 	return n;
 }
 

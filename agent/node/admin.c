@@ -1,0 +1,229 @@
+#include "node/admin_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stats/stats.h"
+
+#define IDLE_S 30u
+#define CONNECTION_MEMORY ((size_t)16384)
+#define STACK ((size_t)262144) /* a flush needs a page or two; libmicrohttpd little more */
+
+/* -- answers -- */
+
+static enum MHD_Result
+send_bytes(struct MHD_Connection *connection, unsigned status, const char *type, char *bytes,
+	   size_t len)
+{
+	struct MHD_Response *r =
+	    MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE); /* takes bytes */
+	enum MHD_Result done = MHD_NO;
+
+	if (!r) {
+		free(bytes);
+		return MHD_NO;
+	}
+	if (MHD_add_response_header(r, "Content-Type", type) == MHD_YES &&
+	    MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES &&
+	    (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+	     MHD_add_response_header(r, "Allow", "GET, HEAD, POST") == MHD_YES))
+		done = MHD_queue_response(connection, status, r);
+	MHD_destroy_response(r);
+	return done;
+}
+
+/* -- pages -- */
+
+static unsigned
+print_metrics(struct admin *a, FILE *out)
+{
+	(void)a;
+	stats_print(out);
+	return MHD_HTTP_OK;
+}
+
+static unsigned
+print_health(struct admin *a, FILE *out)
+{
+	(void)a;
+	fputs("ok\n", out);
+	return MHD_HTTP_OK;
+}
+
+static unsigned
+print_readiness(struct admin *a, FILE *out)
+{
+	bool ready = atomic_load(&a->ready);
+
+	fputs(ready ? "ready\n" : "not ready\n", out);
+	return ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static unsigned
+print_status(struct admin *a, FILE *out)
+{
+	admin_status_print(a, out);
+	return MHD_HTTP_OK;
+}
+
+#define TEXT_TYPE "text/plain; charset=utf-8"
+#define JSON_TYPE "application/json"
+
+static const struct page {
+	const char *path;
+	bool post;
+	const char *type;
+	unsigned (*print)(struct admin *a, FILE *out); /* HTTP status */
+} pages[] = {
+    {"/metrics", false, "text/plain; version=0.0.4; charset=utf-8", print_metrics},
+    {"/healthz", false, TEXT_TYPE, print_health},
+    {"/readyz", false, TEXT_TYPE, print_readiness},
+    {"/status", false, JSON_TYPE, print_status},
+    {"/flush", true, JSON_TYPE, admin_flush},
+};
+
+static const struct page *
+find_page(const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(pages) / sizeof(*pages); i++)
+		if (strcmp(path, pages[i].path) == 0)
+			return &pages[i];
+	return NULL;
+}
+
+static bool
+method_fits(const struct page *p, const char *method)
+{
+	if (p->post)
+		return strcmp(method, MHD_HTTP_METHOD_POST) == 0;
+	return strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
+	       strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+}
+
+static enum MHD_Result
+answer(struct admin *a, struct MHD_Connection *connection, const char *url, const char *method)
+{
+	const struct page *p = find_page(url);
+	const char *type = p ? p->type : JSON_TYPE;
+	unsigned status;
+	char *bytes = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&bytes, &len);
+
+	if (!out)
+		return MHD_NO;
+	if (!p) {
+		fputs("{\"error\":\"nothing is served here\"}\n", out);
+		status = MHD_HTTP_NOT_FOUND;
+	} else if (!method_fits(p, method)) {
+		fputs("{\"error\":\"another method is needed\"}\n", out);
+		status = MHD_HTTP_METHOD_NOT_ALLOWED;
+		type = JSON_TYPE;
+	} else {
+		status = p->print(a, out);
+	}
+	if (fclose(out) == EOF) {
+		free(bytes);
+		return MHD_NO;
+	}
+	return send_bytes(connection, status, type, bytes, len);
+}
+
+static enum MHD_Result
+request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+	const char *version, const char *upload_data, size_t *upload_data_size, void **req_cls)
+{
+	static char seen;
+
+	(void)version, (void)upload_data;
+	if (!*req_cls) {
+		*req_cls = &seen;
+		return MHD_YES;
+	}
+	if (*upload_data_size > 0) {
+		*upload_data_size = 0; /* no page takes a body */
+		return MHD_YES;
+	}
+	return answer(cls, connection, url, method);
+}
+
+/* -- start and stop -- */
+
+static int
+open_listener(struct admin *a)
+{
+	const char *address = a->parts.c->admin_listen;
+	int err = socket_address_parse(address, &a->address);
+	int fd = err ? err : socket_listen(&a->address, SOCK_STREAM, false);
+
+	if (fd >= 0)
+		err = socket_bound(fd, &a->address);
+	if (fd < 0 || err) {
+		log_error("cannot listen for operators", "address=\"%s\" error=\"%s\"", address,
+			  strerror(fd < 0 ? -fd : -err));
+		if (fd >= 0)
+			close(fd);
+		return fd < 0 ? fd : err;
+	}
+	return fd;
+}
+
+int
+admin_start(const struct admin_parts *parts, struct admin **ret_admin)
+{
+	struct admin *a = calloc(1, sizeof(*a));
+	int fd;
+
+	if (!a)
+		return -ENOMEM;
+	a->parts = *parts;
+	a->started = wall_now();
+	a->started_mono = mono_now();
+	fd = open_listener(a);
+	if (fd < 0) {
+		free(a);
+		return fd;
+	}
+	a->daemon = MHD_start_daemon(
+	    MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+		MHD_USE_ITC,
+	    0, NULL, NULL, request, a, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+	    (unsigned)ADMIN_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_THREAD_STACK_SIZE, STACK,
+	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+	if (!a->daemon) {
+		log_error("libmicrohttpd does not start", "error=\"%s\"", strerror(errno));
+		close(fd);
+		free(a);
+		return -EIO;
+	}
+	*ret_admin = a;
+	return 0;
+}
+
+void
+admin_address(const struct admin *a, char ret_text[SOCKET_ADDRESS_TEXT])
+{
+	socket_address_format(&a->address, ret_text);
+}
+
+void
+admin_ready(struct admin *a, bool ready)
+{
+	atomic_store(&a->ready, ready);
+}
+
+void
+admin_stop(struct admin *a)
+{
+	if (!a)
+		return;
+	atomic_store(&a->stopping, true);
+	MHD_stop_daemon(a->daemon); /* closes the listening socket as well */
+	free(a);
+}
