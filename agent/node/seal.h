@@ -8,7 +8,7 @@
  * could hold something of before is in batches up to this one. At the end of an interval that is
  * the boundary or a moment behind it; at a flush and at stop it is the moment of the rotation less
  * JOURNAL_SETTLE_MS, since all writers' segments were swapped then. Batches before the last one of
- * a round say nothing.
+ * a round say less, mostly nothing (0), when nothing is known that was not said before.
  *
  * Threads:  one sealer; seal_flush by any, blocking.
  * Memory:   for the time of one batch, an arena and two buffers of its size; nothing between.

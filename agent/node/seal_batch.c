@@ -7,8 +7,7 @@
 #include "node/seal.h"
 #include "stats/stats.h"
 
-#define LEVEL 3              /* beyond it, time doubles for a few per cent of size */
-#define META_MAX (64u << 10) /* ledger and meta of a document: 74 named counts are 3 KiB */
+#define LEVEL 3 /* beyond it, time doubles for a few per cent of size */
 
 struct document {
 	uint8_t *bytes;
@@ -38,7 +37,7 @@ static int
 build(const struct segment *s, const struct batch_meta *meta, struct document *ret_document)
 {
 	size_t arena_bytes = batch_arena_bytes(segment_records(s), segment_bytes(s));
-	size_t cap = arena_bytes + META_MAX;
+	size_t cap = batch_document_bytes(segment_records(s), segment_bytes(s));
 	struct document d = {.bytes = malloc(cap)};
 	void *arena = malloc(arena_bytes);
 	struct batch_builder *b;
