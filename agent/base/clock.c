@@ -29,8 +29,8 @@ wall_format(struct wall_ms t, char ret_text[WALL_TEXT])
 	struct tm tm;
 	char date[WALL_TEXT];
 
-	gmtime_r(&seconds, &tm);
-	if (strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) != 19)
+	if (!gmtime_r(&seconds, &tm) ||
+	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) != 19)
 		snprintf(date, sizeof(date), "0000-00-00T00:00:00"); /* beyond year 9999 */
 	snprintf(ret_text, WALL_TEXT, "%.19s.%03uZ", date, (unsigned)rest % 1000u);
 }

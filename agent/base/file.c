@@ -149,6 +149,7 @@ file_make_dir(const char *path)
 {
 	char part[PATH_MAX];
 	size_t len = strlen(path), i;
+	struct stat st;
 
 	if (len == 0 || len >= sizeof(part))
 		return -ENAMETOOLONG;
@@ -161,7 +162,9 @@ file_make_dir(const char *path)
 			return -errno;
 		part[i] = path[i];
 	}
-	return 0;
+	if (stat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR; /* EEXIST is said of files as well */
 }
 
 int

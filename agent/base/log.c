@@ -35,7 +35,7 @@ log_line(enum log_level level, const char *message, const char *fields, ...)
 		return;
 	wall_format(wall_now(), when);
 	n = snprintf(line, sizeof(line) - 1, "time=%s level=%s program=%s msg=\"%s\" ", when,
-	             names[level], log_state.program, message);
+		     names[level], log_state.program, message);
 	len = n < 0 ? 0 : (size_t)n < sizeof(line) - 2 ? (size_t)n : sizeof(line) - 2;
 	va_start(args, fields);
 	n = vsnprintf(line + len, sizeof(line) - 1 - len, fields, args);

@@ -112,7 +112,7 @@ text_from_uuid(const uint8_t uuid[16], char ret_text[37])
 
 	for (g = 0; g < 5; g++) {
 		text_from_bytes(uuid + from, groups[g], ret_text + at);
-		at += 2u * groups[g];
+		at += (size_t)2 * groups[g];
 		ret_text[at++] = g < 4 ? '-' : '\0';
 		from += groups[g];
 	}
