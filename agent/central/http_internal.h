@@ -1,0 +1,50 @@
+/* http_internal.h -- what http.c (server) and http_exchange.c (requests) share; nobody else's. */
+#ifndef CENTRAL_HTTP_INTERNAL_H
+#define CENTRAL_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "central/http.h"
+
+#define HTTP_STATUS_MAX 600
+
+/* A connection as the sweeper sees it; guarded by the server's lock. */
+struct http_connection {
+	struct http_connection *next, **back;
+	int fd;
+	struct mono_us since; /* its start, or the end of its latest request */
+};
+
+struct http_server {
+	/* constant after start */
+	struct http_setup setup;
+	size_t n;
+	struct MHD_Daemon *daemon[HTTP_LISTEN_MAX];
+	int fd[HTTP_LISTEN_MAX];
+	char address[HTTP_LISTEN_MAX][HTTP_ADDRESS_MAX];
+	bool sweeping; /* the sweeper was started */
+	pthread_t sweeper;
+
+	/* atomic */
+	atomic_bool stopping;
+	atomic_uint active;         /* requests between their headers and their end */
+	atomic_size_t bodies_bytes; /* of bodies in memory, small ones aside */
+	_Atomic uint64_t count[HTTP_CLASS_N][HTTP_STATUS_MAX];
+
+	/* guarded by lock */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct http_connection *connections;
+};
+
+/* libmicrohttpd's callbacks; cls is the server. */
+enum MHD_Result http_handle(void *cls, struct MHD_Connection *connection, const char *url,
+			    const char *method, const char *version, const char *upload_data,
+			    size_t *upload_data_size, void **req_cls);
+void http_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
+		    enum MHD_RequestTerminationCode why);
+
+#endif

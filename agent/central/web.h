@@ -1,0 +1,47 @@
+/* web.h -- what the central serves over HTTP: batches and salts to nodes, the API and the pages to
+ * people, /healthz, /readyz and /metrics to monitoring.
+ *
+ * Joins http.h's server with the parts that answer. Who may ask what is decided here, per route:
+ * nodes by their tokens, readers by a session's cookie or an API token, /metrics also by anybody on
+ * this machine whose request no proxy passed on.
+ *
+ * Threads:  web_start and web_stop by main; requests in the server's threads.
+ * Memory:   that of http.h, receive.h and query.h.
+ */
+#ifndef CENTRAL_WEB_H
+#define CENTRAL_WEB_H
+
+#include "base/embedded.h"
+#include "central/auth.h"
+#include "central/http.h"
+#include "central/query.h"
+#include "central/receive.h"
+#include "central/salts.h"
+#include "central/store.h"
+#include "conf/conf.h"
+
+/* Lent until web_stop has returned. */
+struct web_parts {
+	const struct conf *conf;
+	struct store *store;
+	struct salts *salts;
+	struct auth *auth;
+	struct query *query;
+	struct receive *receive;
+	const struct embedded *pages;
+};
+
+struct web;
+
+int web_start(const struct web_parts *parts, struct web **ret_web);
+
+/* The address that the i-th of central.listen became, NULL behind the last. */
+const char *web_address(const struct web *w, size_t i);
+
+/* What /readyz says; not ready at first. */
+void web_set_ready(struct web *w, bool ready);
+
+/* Lets running requests end, for at most drain_ms. */
+void web_stop(struct web *w, int64_t drain_ms);
+
+#endif
