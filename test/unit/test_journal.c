@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,8 +18,24 @@
 #define SEGMENT_FILE ((size_t)64 << 10)
 #define T0 INT64_C(1763812800000) /* 2025-11-22T12:00:00Z, the start of an hour */
 
+/* Stands before libc's, so that a test can have a disk that fails. */
+static bool disk_fails;
+static unsigned syncs;
+
+int
+msync(void *addr, size_t len, int flags)
+{
+	syncs++;
+	if (disk_fails) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_msync, addr, len, flags);
+}
+
 static char dir[64];
 static char node_name[] = "web-1", sync_off[] = "off", sync_always[] = "always";
+static char sync_interval[] = "interval";
 static struct conf conf;
 
 static void
@@ -667,6 +685,71 @@ START_TEST(smaller_configuration_seals_what_it_found_and_drops_the_surplus)
 }
 END_TEST
 
+/* -- a disk that fails -- */
+
+START_TEST(sync_always_refuses_what_did_not_reach_the_disk_and_recovers)
+{
+	struct journal_found found;
+	struct journal *j;
+	struct segment *s;
+	unsigned before;
+
+	conf.journal_sync = sync_always;
+	j = open_journal(0, &found);
+	ck_assert_int_eq(append(j, at(0), 1), 0);
+	before = syncs;
+	ck_assert_int_eq(append(j, at(0), 2), 0);
+	ck_assert_uint_eq(syncs, before + 1);
+	disk_fails = true;
+	ck_assert_int_eq(append(j, at(0), 3), -EIO);
+	disk_fails = false;
+	/* the pages that failed are never synced again: the next one goes to another segment */
+	ck_assert_int_eq(append(j, at(0), 4), 0);
+	s = journal_take_closed(j);
+	ck_assert_ptr_nonnull(s);
+	ck_assert_uint_eq(segment_records(s), 2);
+	journal_close(j);
+	j = open_journal(0, &found);
+	ck_assert_uint_eq(found.records, 3);
+	ck_assert_uint_eq(found.lost, 0);
+	ck_assert_uint_eq(replay(j).sum, 1 + 2 + 4);
+	journal_close(j);
+}
+END_TEST
+
+START_TEST(sync_interval_closes_a_segment_that_did_not_reach_the_disk)
+{
+	struct journal_found found;
+	struct journal *j;
+	struct segment *s;
+	struct batch_id id;
+
+	conf.journal_sync = sync_interval;
+	j = open_journal(0, &found);
+	ck_assert_int_eq(append(j, at(0), 1), 0);
+	disk_fails = true;
+	journal_tend(j, at(1000));
+	s = journal_take_closed(j);
+	ck_assert_ptr_nonnull(s);
+	ck_assert_uint_eq(segment_records(s), 1);
+	ck_assert_int_eq(append(j, at(1000), 2), 0);
+	/* it is sealed from memory; its file cannot say so durably, and goes */
+	ck_assert_int_eq(segment_number(j, s, at(1000), &id), 0);
+	ck_assert_int_eq(journal_sealed(j, s), 0);
+	ck_assert_uint_eq(s->state, SEGMENT_ABSENT);
+	journal_tend(j, at(2000));
+	disk_fails = false;
+	journal_tend(j, at(3000));
+	ck_assert(journal_has_room(journal_writer(j, 0)));
+	journal_close(j);
+	j = open_journal(3000, &found);
+	ck_assert_uint_eq(found.records, 1);
+	ck_assert_uint_eq(replay(j).sum, 2);
+	ck_assert_uint_eq(close_and_number(j, 4000), 2);
+	journal_close(j);
+}
+END_TEST
+
 /* -- kill -9 -- */
 
 static _Noreturn void
@@ -776,6 +859,8 @@ main(void)
 	tcase_add_test(c, lost_seq_file_begins_a_new_epoch);
 	tcase_add_test(c, history_is_replayed_until_the_retry_window_is_over);
 	tcase_add_test(c, smaller_configuration_seals_what_it_found_and_drops_the_surplus);
+	tcase_add_test(c, sync_always_refuses_what_did_not_reach_the_disk_and_recovers);
+	tcase_add_test(c, sync_interval_closes_a_segment_that_did_not_reach_the_disk);
 	tcase_add_loop_test(c, every_acknowledged_append_is_found_after_kill_9, 0, 30);
 	suite_add_tcase(suite, c);
 	srunner_run_all(runner, CK_NORMAL);
