@@ -4,10 +4,20 @@
  * of DESIGN.md: rate, validity, bot, duplicate, repeat, overload. The rate comes first and alone
  * (admit_rate), since ingest_http asks before it reads a body.
  *
- * Threads:  one struct admit for all workers, its tables shared (one lock bit per 64-byte line);
- *           one struct admit_worker each.
- * Memory:   rate, duplicate and double-click tables of the configured sizes, allocated at start.
- * Durable:  a verdict of accepted is returned only after the journal holds the record.
+ * Who it is: a beacon's client is the request's, whatever its body says. A datagram's is what the
+ * datagram says, never the backend that sent it: its ip and ua; without an ip its session; without
+ * either an address of all zeros and the ua, and then it is nobody's repeat, since people whom
+ * nothing tells apart would swallow each other's views.
+ *
+ * What is refused for reasons of its own is refused with bots = off as well: prefetching, which is
+ * nobody's view, and opting out, where it is honoured.
+ *
+ * Threads:  one struct admit for all workers, its tables shared (one lock bit per 64-byte line, held
+ *           for at most one journal append); one struct admit_worker each.
+ * Memory:   rate, duplicate and double-click tables of the configured sizes, mapped at start and
+ *           backed as they fill; 96 KiB per worker for the User-Agents seen lately.
+ * Durable:  a verdict of accepted is returned only after the journal holds the record; event id and
+ *           double click are remembered only then.
  */
 #ifndef NODE_ADMIT_H
 #define NODE_ADMIT_H
@@ -20,12 +30,12 @@
 struct admit;
 struct admit_worker;
 
-/* Lends conf, spool and salts until admit_free. */
+/* Lends conf, spool and salts until admit_free. 0 or -ENOMEM. */
 int admit_new(const struct conf *c, struct visitor_salts *salts, const struct spool *spool,
-              struct admit **ret_admit);
+	      struct admit **ret_admit);
 void admit_free(struct admit *a);
 
-/* One per thread that ingests; the writer is its own. */
+/* One per thread that ingests; the writer is its own. NULL when memory is short. */
 struct admit_worker *admit_worker_new(struct admit *a, struct journal_writer *w);
 void admit_worker_free(struct admit_worker *w);
 
@@ -36,7 +46,9 @@ struct admit_request { /* what the transport knows beside the event */
 	struct wall_ms now;
 	struct client_addr addr;
 	struct text ua;
-	struct text accept_language, accept, sec_purpose, sec_fetch; /* absent: not sent; beacons only */
+	/* absent: not sent; beacons only. sec_purpose: Sec-Purpose, else Purpose or X-Moz; sec_fetch: any
+	 * of the Sec-Fetch- headers */
+	struct text accept_language, accept, sec_purpose, sec_fetch;
 	bool opted_out; /* Sec-GPC or DNT, when honoured */
 	char country[2];
 };
@@ -44,13 +56,13 @@ struct admit_request { /* what the transport knows beside the event */
 /* True when the address is within its rate; else counts and *ret_reason and the time until it is
  * again, for Retry-After. Datagrams are not rated: their senders are trusted backends. */
 bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reason *ret_reason,
-                int64_t *ret_retry_ms);
+		int64_t *ret_retry_ms);
 
-/* Verdict on a decoded event; fills the event's admission part, journals and counts it. The event's
- * own ip and ua (datagrams) override the request's. `error` (BEACON_ERROR_MAX) gets a sentence for
- * invalid ones. */
+/* Verdict on a decoded event; fills the event's admission part (and site and ts_ms where they were
+ * not said), journals and counts it, once. `error` (BEACON_ERROR_MAX, or NULL) gets a sentence when
+ * content or site is refused. */
 enum reason admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e,
-                        char *error);
+			char *error);
 
 /* Counts a refusal that was decided before there was an event. */
 void admit_refuse(struct admit_worker *w, struct wall_ms now, enum event_source s, enum reason r);
