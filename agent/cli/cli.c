@@ -1,20 +1,13 @@
 #include "cli/cli.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-
-#define LISTEN_FILE "listen"
-#define LISTEN_FILE_MAX (CLI_LISTEN_MAX * (sizeof(struct cli_listen) + 2))
-#define HTTP_BODY_MAX (1u << 20) /* a status of hundreds of lines is some 10 KiB */
 
 /* -- usage -- */
 
@@ -247,148 +240,4 @@ cli_main(enum conf_program program, const char *program_name, const struct cli_c
 	free(cli.overrides);
 	free(cli.arg);
 	return code;
-}
-
-/* -- the listen file -- */
-
-int
-cli_listen_write(const char *dir, const struct cli_listen *lines, size_t n)
-{
-	char text[LISTEN_FILE_MAX];
-	size_t len = 0, i;
-	int more;
-
-	if (n > CLI_LISTEN_MAX)
-		return -E2BIG;
-	for (i = 0; i < n; i++) {
-		more = snprintf(text + len, sizeof(text) - len, "%s=%s\n", lines[i].name,
-				lines[i].address);
-		len += (size_t)more;
-	}
-	return file_replace(dir, LISTEN_FILE, text, len, 0644);
-}
-
-static void
-listen_path(const char *dir, char *ret_path, size_t size)
-{
-	snprintf(ret_path, size, "%s/" LISTEN_FILE, dir);
-}
-
-int
-cli_listen_read(const char *dir, const char *name, char ret_address[CLI_ADDRESS_MAX])
-{
-	size_t len, name_len = strlen(name), size;
-	char path[4096], *bytes, *line, *end;
-	int err;
-
-	listen_path(dir, path, sizeof(path));
-	err = file_read(path, LISTEN_FILE_MAX, &bytes, &len);
-	if (err < 0)
-		return err;
-	err = -ENOENT;
-	for (line = bytes; (end = strchr(line, '\n')); line = end + 1) {
-		if (strncmp(line, name, name_len) != 0 || line[name_len] != '=')
-			continue;
-		size = (size_t)(end - line) - name_len - 1;
-		if (size >= CLI_ADDRESS_MAX)
-			continue;
-		memcpy(ret_address, line + name_len + 1, size);
-		ret_address[size] = '\0';
-		err = 0;
-		break;
-	}
-	free(bytes);
-	return err;
-}
-
-void
-cli_listen_remove(const char *dir)
-{
-	char path[4096];
-
-	listen_path(dir, path, sizeof(path));
-	unlink(path);
-}
-
-/* -- asking the running program -- */
-
-struct answer {
-	char *bytes;
-	size_t len;
-};
-
-static size_t
-take_body(char *bytes, size_t size, size_t n, void *ctx)
-{
-	struct answer *a = ctx;
-	char *more;
-
-	n *= size;
-	if (a->len + n > HTTP_BODY_MAX)
-		return 0;
-	more = realloc(a->bytes, a->len + n + 1);
-	if (!more)
-		return 0;
-	memcpy(more + a->len, bytes, n);
-	a->bytes = more;
-	a->len += n;
-	more[a->len] = '\0';
-	return n;
-}
-
-static int
-errno_of(CURLcode code)
-{
-	switch ((int)code) {
-	case CURLE_OK:
-		return 0;
-	case CURLE_COULDNT_CONNECT:
-		return -ECONNREFUSED;
-	case CURLE_OPERATION_TIMEDOUT:
-		return -ETIMEDOUT;
-	case CURLE_OUT_OF_MEMORY:
-		return -ENOMEM;
-	default:
-		return -EIO;
-	}
-}
-
-static void
-set_request(CURL *curl, const char *method, const char *url, const char *body, int64_t timeout_ms)
-{
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-	if (body || strcmp(method, "POST") == 0)
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body ? body : "");
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-}
-
-int
-cli_http(const char *method, const char *url, const char *body, int64_t timeout_ms,
-	 long *ret_status, char **ret_body)
-{
-	struct answer a = {calloc(1, 1), 0};
-	CURL *curl = NULL;
-	int err = -ENOMEM;
-
-	if (!a.bytes || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		goto out;
-	curl = curl_easy_init();
-	if (!curl)
-		goto out;
-	set_request(curl, method, url, body, timeout_ms);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &a);
-	err = errno_of(curl_easy_perform(curl));
-	if (!err) {
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
-		*ret_body = a.bytes;
-		a.bytes = NULL;
-	}
-out:
-	curl_easy_cleanup(curl);
-	free(a.bytes);
-	return err;
 }
