@@ -16,6 +16,16 @@ const VIDEO = '6f1c9a52-5c0e-4f0f-9d55-0d6f5a3e8f10';
 const AUDIO = '0b9e4d52-8c1f-4e7a-b6d3-2f5a91c7e834';
 const PDF = 'c47d10ea-3b26-4f98-8e05-7a1d6b93f2c0';
 const DAY_MS = 86400000;
+const AUDIENCE = [
+	PERSON,
+	'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36',
+	'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+	'Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36',
+	'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15',
+	'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+	'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0',
+	'Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+];
 
 let farm, browser, context, page, today;
 const problems = [];
@@ -42,10 +52,10 @@ after(async () => {
 	await farm?.stop();
 });
 
-/* Events at noon of the days before today, and just now for today: {ago, type, id, ip, ref}. */
+/* Events at noon of the days before today, and just now for today: {ago, type, id, ip, ua, ref}. */
 async function happen(events) {
-	const told = events.map(({ago = 0, type = 'video', id = VIDEO, ip = '192.0.2.1', ref}) => ({
-		type, id, ip, ua: PERSON, ...(ref && {ref}),
+	const told = events.map(({ago = 0, type = 'video', id = VIDEO, ip = '192.0.2.1', ua = PERSON, ref}) => ({
+		type, id, ip, ua, ...(ref && {ref}),
 		ts: ago ? Date.parse(day(ago)) + DAY_MS / 2 : Date.now(),
 	}));
 	const before = (await farm.api('summary', {from: day(50), to: today})).total_views;
@@ -161,21 +171,30 @@ test('the type filter narrows, and going back undoes it', async () => {
 	assert.equal(await page.inputValue('select[name=type]'), '');
 });
 
-test('screenshots of the overview in light and dark', async () => {
-	/* a library with some life in it, so that the pictures show what the pages are for */
+/* Four weeks of a small library, so that the pictures show what the pages are for. The same every time. */
+function library() {
+	let seed = 7;
+	const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+	const few = (n) => Math.floor(n * random() ** 2); /* small numbers more often, as audiences are */
+	const types = ['video', 'audio', 'video', 'pdf', 'static', 'video', 'audio', 'pdf', 'video'];
+	const refs = [undefined, 'https://search.example/', 'https://news.example/', 'https://wiki.example/a', 'https://mail.example/'];
 	const events = [];
-	const types = ['video', 'audio', 'pdf', 'static'];
-	const refs = [undefined, 'https://search.example/', 'https://news.example/', 'https://wiki.example/a'];
 	for (let ago = 1; ago < 28; ago++) {
-		const n = 14 + ((ago * 7919) % 17) + (new Date(day(ago)).getUTCDay() % 6 ? 12 : 0);
+		const weekend = new Date(day(ago)).getUTCDay() % 6 === 0;
+		const n = (weekend ? 16 : 34) + Math.floor(9 * Math.sin(ago / 4)) + Math.floor(8 * random());
 		for (let i = 0; i < n; i++) {
-			const k = (i * i + ago) % 9;
+			const k = few(9);
 			events.push({
-				ago, type: types[k % 4], id: `6f1c9a52-5c0e-4f0f-9d55-0d6f5a3e8f2${k}`, ip: `198.51.100.${(i * 7 + ago) % 40}`,
-				ref: refs[(i + ago) % 4],
+				ago, type: types[k], id: `6f1c9a52-5c0e-4f0f-9d55-0d6f5a3e8f2${k}`, ip: `198.51.100.${few(60)}`,
+				ua: AUDIENCE[few(AUDIENCE.length)], ref: refs[few(refs.length)],
 			});
 		}
 	}
+	return events;
+}
+
+test('screenshots of the overview in light and dark', async () => {
+	const events = library();
 	await happen(events);
 	const {total_views: total} = await farm.api('summary', {from: day(27), to: today});
 	await sees('them all', async () => (await tile('Total views')) === total.toLocaleString('en'));
