@@ -113,14 +113,12 @@ put_text8(struct writer *w, struct text t)
 const uint8_t *
 get_bytes(struct reader *r, size_t n)
 {
-	const uint8_t *bytes = r->base + r->at;
-
 	if (r->bad || n > r->len - r->at) {
 		r->bad = true;
 		return NULL;
 	}
 	r->at += n;
-	return bytes;
+	return r->base + (r->at - n);
 }
 
 static uint64_t

@@ -112,8 +112,8 @@ END_TEST
 /* Each is put behind the content; what matters of it is compared below. */
 static const char *const accepted[] = {
     "",
-    ",\"event_id\":null,\"event\":null,\"value\":null,\"session\":null,\"referrer\":null,"
-    "\"site\":null",
+    (",\"event_id\":null,\"event\":null,\"value\":null,\"session\":null,\"referrer\":null,"
+     "\"site\":null"),
     ",\"session\":\"\",\"referrer\":\"\"",
     ",\"unknown\":[1,{\"a\":[true,false,null]},\"\\u00e9\"]",
     ",\"x\":1e999,\"y\":-0,\"z\":1E+2",

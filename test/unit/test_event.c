@@ -223,7 +223,7 @@ spoil(struct event *e, int way)
 		e->referrer = TEXT_LIT("\xc3");
 		break;
 	case 9:
-		e->value = NAN;
+		e->value = (double)NAN;
 		break;
 	case 10:
 		e->value = HUGE_VAL;

@@ -1,0 +1,782 @@
+#include <errno.h>
+#include <math.h>
+#include <zstd.h>
+
+#include "base/buf.h"
+#include "golden.h"
+
+/* SplitMix64: uniform, and the same on every machine. */
+static uint64_t
+uniform(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static struct batch_meta
+some_meta(void)
+{
+	struct batch_meta m = {.id = {.node = "web-1", .seq = 41}};
+
+	memset(m.id.epoch, 0xe0, 16);
+	m.from_ms = INT64_C(1764158400000);
+	m.until_ms = m.closes_ms = m.from_ms + 3600000;
+	m.sealed_ms = m.until_ms + 17;
+	m.udp_dropped = 3;
+	m.lost = 2;
+	m.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST] = 100;
+	m.ledger.count[SOURCE_DATAGRAM][REASON_INVALID_ID] = UINT64_C(1) << 40;
+	return m;
+}
+
+/* A builder in an arena of exactly the promised size, and the document's buffer likewise. */
+struct maker {
+	void *arena;
+	struct batch_builder *b;
+	uint8_t *doc;
+	size_t cap, len;
+};
+
+static struct maker
+maker_of(uint32_t n, size_t payload_bytes)
+{
+	size_t bytes = batch_arena_bytes(n, payload_bytes);
+	struct maker m = {.arena = malloc(bytes), .cap = batch_document_bytes(n, payload_bytes)};
+
+	m.doc = malloc(m.cap);
+	ck_assert(m.arena != NULL && m.doc != NULL);
+	memset(m.arena, 0xa5, bytes); /* it need not be zeroed */
+	m.b = batch_begin(m.arena, bytes);
+	ck_assert(m.b != NULL);
+	return m;
+}
+
+static void
+maker_finish(struct maker *m)
+{
+	struct batch_meta meta = some_meta();
+	uint8_t *exact;
+
+	ck_assert_int_eq(batch_finish(m->b, &meta, m->doc, m->cap, &m->len), 0);
+	exact = malloc(m->len); /* so that a sanitizer sees a read behind it */
+	ck_assert(exact != NULL);
+	memcpy(exact, m->doc, m->len);
+	free(m->doc);
+	m->doc = exact;
+}
+
+static void
+maker_free(struct maker *m)
+{
+	free(m->arena);
+	free(m->doc);
+}
+
+/* An event of which every field depends on the seed; its texts are lent until the next call. */
+static struct event
+random_event(uint64_t *seed)
+{
+	static const char *const countries[] = {"\0", "FR", "DE", "US"};
+	static char site[32], name[32], slug[64], host[64];
+	uint64_t r = uniform(seed);
+	struct event e = {.source = r & 1 ? SOURCE_DATAGRAM : SOURCE_BEACON};
+
+	e.ts_ms = (int64_t)(uniform(seed) % (uint64_t)(EVENT_TS_MAX_MS + 1));
+	e.repeat = r & 2;
+	e.type = r & 4 ? TEXT_LIT("video") : TEXT_LIT("audio");
+	e.has_uuid = r & 8;
+	memset(e.uuid, (int)(r >> 32 & 0x3f), 16);
+	if (!e.has_uuid) {
+		(void)snprintf(slug, sizeof(slug), "a/%u", (unsigned)(r >> 40 & 0xff));
+		e.id = text_of(slug);
+	}
+	(void)snprintf(site, sizeof(site), "site-%u", (unsigned)(r >> 8 & 3));
+	e.site = r & 16 ? text_of(site) : (struct text){NULL, 0};
+	(void)snprintf(name, sizeof(name), "name.%u", (unsigned)(r >> 12 & 7));
+	e.name = r & 32 ? text_of(name) : (struct text){NULL, 0};
+	(void)snprintf(host, sizeof(host), "host-%u.test", (unsigned)(r >> 16 & 0xff));
+	e.referrer = r & 64 ? text_of(host) : (struct text){NULL, 0};
+	e.has_event_id = r & 128;
+	memset(e.event_id, (int)(r >> 24 & 0xff), 16);
+	e.has_value = uniform(seed) & 1;
+	e.value = (double)(int64_t)uniform(seed) / 3;
+	e.visitor = uniform(seed) % 50 * UINT64_C(0x0123456789abcdef);
+	e.session_hash = uniform(seed) % 3 ? uniform(seed) % 40 : 0;
+	e.salt_id = (uint32_t)(uniform(seed) % 3 ? 20 : uniform(seed));
+	e.browser = (uint8_t)uniform(seed);
+	e.system = (uint8_t)uniform(seed);
+	e.device = (uint8_t)uniform(seed);
+	memcpy(e.country, countries[uniform(seed) % 4], 2);
+	return e;
+}
+
+static size_t
+packed_bytes(const struct event *e)
+{
+	uint8_t buf[EVENT_PACKED_MAX];
+	size_t n = event_pack(e, buf, sizeof(buf));
+
+	ck_assert_uint_gt(n, 0);
+	return n;
+}
+
+static struct maker
+random_batch(uint64_t seed, uint32_t n)
+{
+	uint64_t again = seed;
+	size_t bytes = 0;
+	struct maker m;
+	struct event e;
+	uint32_t i;
+	int err = 0;
+
+	for (i = 0; i < n; i++) {
+		e = random_event(&seed);
+		bytes += packed_bytes(&e);
+	}
+	m = maker_of(n, bytes);
+	for (i = 0; i < n; i++) {
+		e = random_event(&again);
+		err |= batch_add(m.b, &e);
+	}
+	ck_assert_int_eq(err, 0);
+	maker_finish(&m);
+	return m;
+}
+
+static struct batch_content
+content_at(struct reader dict, uint32_t i)
+{
+	struct batch_content c;
+	bool ok;
+
+	do {
+		ok = batch_next_content(&dict, &c);
+	} while (ok && i-- > 0);
+	ck_assert(ok);
+	return c;
+}
+
+static struct text
+text_at(struct reader dict, uint32_t i)
+{
+	struct text t;
+	bool ok;
+
+	do {
+		ok = batch_next_text(&dict, &t);
+	} while (ok && i-- > 0);
+	ck_assert(ok);
+	return t;
+}
+
+static struct text
+or_default(struct text t, struct text absent)
+{
+	return t.len ? t : absent;
+}
+
+/* The event is what the batch says at this place. */
+static void
+same_event(const struct batch *b, const struct batch_event *got, const struct event *want)
+{
+	struct reader id = reader_of(want->event_id, 16);
+	struct batch_content c = content_at(b->dict_content, got->content);
+	struct text country = {want->country, want->country[0] ? 2 : 0};
+
+	ck_assert_int_eq(got->ts_ms, want->ts_ms);
+	ck_assert_uint_eq(got->visitor, want->visitor);
+	ck_assert_uint_eq(got->session, want->session_hash);
+	ck_assert_uint_eq(got->event_tag, want->has_event_id ? get_u64_be(&id) : 0);
+	ck_assert_int_eq(got->has_value, want->has_value);
+	ck_assert(got->value == (want->has_value ? want->value : 0));
+	ck_assert_uint_eq(got->salt_id, want->salt_id);
+	ck_assert_int_eq(got->source, want->source);
+	ck_assert_int_eq(got->repeat, want->repeat);
+	ck_assert_uint_eq(got->browser, want->browser);
+	ck_assert_uint_eq(got->system, want->system);
+	ck_assert_uint_eq(got->device, want->device);
+	golden_text_eq("site", c.site, or_default(want->site, TEXT_LIT("default")));
+	golden_text_eq("type", c.type, want->type);
+	ck_assert_int_eq(c.has_uuid, want->has_uuid);
+	if (c.has_uuid)
+		ck_assert_mem_eq(c.uuid, want->uuid, 16);
+	else
+		golden_text_eq("id", c.id, want->id);
+	golden_text_eq("name", text_at(b->dict_name, got->name),
+		       or_default(want->name, TEXT_LIT("view")));
+	golden_text_eq("referrer", text_at(b->dict_referrer, got->referrer), want->referrer);
+	golden_text_eq("country", text_at(b->dict_country, got->country), country);
+}
+
+static void
+same_meta(const struct batch_meta *a, const struct batch_meta *b)
+{
+	ck_assert_str_eq(a->id.node, b->id.node);
+	ck_assert_mem_eq(a->id.epoch, b->id.epoch, 16);
+	ck_assert_uint_eq(a->id.seq, b->id.seq);
+	ck_assert_int_eq(a->from_ms, b->from_ms);
+	ck_assert_int_eq(a->until_ms, b->until_ms);
+	ck_assert_int_eq(a->sealed_ms, b->sealed_ms);
+	ck_assert_int_eq(a->closes_ms, b->closes_ms);
+	ck_assert_uint_eq(a->udp_dropped, b->udp_dropped);
+	ck_assert_uint_eq(a->lost, b->lost);
+	ck_assert_mem_eq(&a->ledger, &b->ledger, sizeof(a->ledger));
+}
+
+START_TEST(what_was_added_is_read_back_in_order)
+{
+	static const uint32_t sizes[] = {1, 2, 15, 16, 17, 100, 1000};
+	uint64_t seed = (uint64_t)_i + 7, again = seed;
+	struct maker m = random_batch(seed, sizes[_i]);
+	struct batch_meta meta = some_meta();
+	struct batch_event got;
+	struct batch_cursor c;
+	struct event want;
+	struct batch b;
+	uint32_t n;
+
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	same_meta(&b.meta, &meta);
+	ck_assert_uint_eq(b.events, sizes[_i]);
+	batch_cursor_init(&b, &c);
+	for (n = 0; batch_next(&c, &got); n++) {
+		want = random_event(&again);
+		same_event(&b, &got, &want);
+	}
+	ck_assert_uint_eq(n, sizes[_i]);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(a_batch_without_events_has_its_ledger)
+{
+	struct maker m = maker_of(0, 0);
+	struct batch_meta meta = some_meta();
+	struct batch_event e;
+	struct batch_cursor c;
+	struct batch b;
+
+	maker_finish(&m);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	same_meta(&b.meta, &meta);
+	ck_assert_uint_eq(b.events, 0);
+	ck_assert_uint_eq(b.contents, 0);
+	ck_assert_uint_eq(b.names, 0);
+	ck_assert_uint_eq(b.referrers, 1);
+	ck_assert_uint_eq(b.countries, 1);
+	batch_cursor_init(&b, &c);
+	ck_assert(!batch_next(&c, &e));
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(every_reason_of_the_ledger_survives)
+{
+	struct maker m = maker_of(0, 0);
+	struct batch_meta meta = some_meta();
+	unsigned s, r;
+	struct batch b;
+
+	for (s = 0; s < SOURCE_N; s++)
+		for (r = 0; r < REASON_N; r++)
+			meta.ledger.count[s][r] = 1 + s * 1000 + r;
+	ck_assert_int_eq(batch_finish(m.b, &meta, m.doc, m.cap, &m.len), 0);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	same_meta(&b.meta, &meta);
+	maker_free(&m);
+}
+END_TEST
+
+/* Texts at their limits, all of them different: the most that an event can cost. */
+static void
+widest_event(struct event *e, char text[3][EVENT_HOST_MAX], uint32_t i)
+{
+	size_t k;
+
+	for (k = 0; k < 3; k++) {
+		memset(text[k], 'a', EVENT_HOST_MAX);
+		(void)snprintf(text[k], 9, "%08x", i);
+		text[k][8] = 'x';
+	}
+	*e = (struct event){.ts_ms = i % 2 ? EVENT_TS_MAX_MS : 0, .has_value = true};
+	e->site = e->type = e->id = (struct text){text[0], 64};
+	e->name = (struct text){text[1], 64};
+	e->referrer = (struct text){text[2], EVENT_HOST_MAX};
+	e->visitor = e->session_hash = i + 1;
+	e->salt_id = i % 2 ? UINT32_MAX : 0;
+	e->has_event_id = true;
+	memset(e->event_id, 0xff, 16);
+	e->country[0] = (char)('A' + i % 26);
+	e->country[1] = (char)('A' + i / 26 % 26);
+}
+
+START_TEST(the_promised_arena_and_buffer_hold_the_widest_batch)
+{
+	static const uint32_t sizes[] = {1,  5,  6,  11,  12,  13,  23,  24,
+					 25, 47, 48, 767, 768, 769, 3000};
+	char text[3][EVENT_HOST_MAX];
+	uint32_t n = sizes[_i], i;
+	struct maker m;
+	struct event e;
+	struct batch b;
+	int err = 0;
+
+	widest_event(&e, text, 0);
+	m = maker_of(n, n * packed_bytes(&e));
+	for (i = 0; i < n; i++) {
+		widest_event(&e, text, i);
+		err |= batch_add(m.b, &e);
+	}
+	ck_assert_int_eq(err, 0);
+	maker_finish(&m);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	ck_assert_uint_eq(b.contents, n);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(a_full_arena_refuses_the_event_and_keeps_the_batch)
+{
+	char text[3][EVENT_HOST_MAX];
+	struct maker m = maker_of(10, 6000);
+	struct event e;
+	struct batch b;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0; i++) {
+		widest_event(&e, text, i);
+		rc = batch_add(m.b, &e);
+	}
+	ck_assert_int_eq(rc, -ENOSPC);
+	ck_assert_uint_gt(i, 10);
+	free(m.doc);
+	m.cap = batch_document_bytes(i, 600 * i);
+	m.doc = malloc(m.cap);
+	ck_assert(m.doc != NULL);
+	maker_finish(&m);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	ck_assert_uint_eq(b.events, i - 1);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(an_invalid_event_is_refused_and_an_arena_too_small_as_well)
+{
+	struct maker m = maker_of(1, 100);
+	struct event e = {.type = TEXT_LIT("video"), .id = TEXT_LIT("a b")};
+	_Alignas(16) uint8_t small[64];
+
+	ck_assert_int_eq(batch_add(m.b, &e), -EINVAL);
+	ck_assert(batch_begin(small, sizeof(small)) == NULL);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(meta_that_no_reader_would_take_is_not_written)
+{
+	struct maker m = maker_of(0, 0);
+	struct batch_meta meta = some_meta();
+
+	switch (_i) {
+	case 0:
+		meta.id.node[0] = '\0';
+		break;
+	case 1:
+		meta.id.seq = 0;
+		break;
+	case 2:
+		meta.from_ms = -1;
+		break;
+	case 3:
+		meta.closes_ms = EVENT_TS_MAX_MS + 1;
+		break;
+	case 4:
+		meta.lost = BATCH_COUNT_MAX + 1;
+		break;
+	default:
+		meta.ledger.count[0][0] = UINT64_MAX;
+		break;
+	}
+	ck_assert_int_eq(batch_finish(m.b, &meta, m.doc, m.cap, &m.len), -EINVAL);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(a_buffer_too_small_is_said_so)
+{
+	struct maker m = random_batch(3, 20);
+	struct batch_meta meta = some_meta();
+	uint8_t *buf = malloc(m.len);
+	size_t n, len = 0;
+
+	ck_assert(buf != NULL);
+	for (n = 0; n < m.len; n++)
+		ck_assert_int_eq(batch_finish(m.b, &meta, buf, n, &len), -ENOSPC);
+	ck_assert_int_eq(batch_finish(m.b, &meta, buf, n, &len), 0);
+	ck_assert_uint_eq(len, m.len);
+	free(buf);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(every_cut_and_a_tail_are_refused)
+{
+	struct maker m = random_batch(11, 30);
+	struct batch b;
+	uint8_t *cut;
+	size_t n;
+
+	for (n = 0; n < m.len; n++) {
+		cut = malloc(n ? n : 1);
+		ck_assert(cut != NULL);
+		memcpy(cut, m.doc, n);
+		ck_assert_int_eq(batch_decode(cut, n, &b), -EBADMSG);
+		free(cut);
+	}
+	cut = calloc(1, n + 1);
+	ck_assert(cut != NULL);
+	memcpy(cut, m.doc, n);
+	ck_assert_int_eq(batch_decode(cut, n + 1, &b), -EBADMSG);
+	free(cut);
+	ck_assert_int_eq(batch_decode(NULL, 0, &b), -EBADMSG);
+	maker_free(&m);
+}
+END_TEST
+
+/* Whatever a decoder says yes to can be walked without leaving its dictionaries. */
+static void
+walk(const struct batch *b)
+{
+	struct batch_cursor c;
+	struct batch_event e;
+	uint32_t n = 0;
+
+	for (batch_cursor_init(b, &c); batch_next(&c, &e); n++) {
+		if (e.content >= b->contents || e.name >= b->names || e.referrer >= b->referrers ||
+		    e.country >= b->countries)
+			ck_abort_msg("event %u points beyond a dictionary", n);
+		if (e.ts_ms < 0 || e.ts_ms > EVENT_TS_MAX_MS || !isfinite(e.value))
+			ck_abort_msg("event %u has an impossible value", n);
+	}
+	ck_assert_uint_eq(n, b->events);
+}
+
+START_TEST(flipped_bits_are_refused_or_harmless)
+{
+	struct maker m = random_batch(5, 40);
+	unsigned bit, refused = 0, taken = 0;
+	struct batch b;
+	size_t at;
+
+	for (at = 0; at < m.len; at++) {
+		for (bit = 1; bit < 256; bit <<= 1) {
+			m.doc[at] ^= (uint8_t)bit;
+			if (batch_decode(m.doc, m.len, &b) == 0) {
+				walk(&b);
+				taken++;
+			} else {
+				refused++;
+			}
+			m.doc[at] ^= (uint8_t)bit;
+		}
+	}
+	ck_assert_uint_gt(refused, 1000);
+	ck_assert_uint_gt(taken, 1000); /* a tag, a visitor, a value may be any number */
+	maker_free(&m);
+}
+END_TEST
+
+/* One replacement each in a good document; same length, so that only the meaning changes. */
+static const struct {
+	const char *what, *from, *to;
+	size_t n;
+	int rc;
+} forged[] = {
+    {"later version", "\xa7version\x01", "\xa7version\x02", 9, -EPROTONOSUPPORT},
+    {"version 0", "\xa7version\x01", "\xa7version\x00", 9, -EBADMSG},
+    {"another key", "\xa7version", "\xa7Version", 8, -EBADMSG},
+    {"unknown reason", "accepted.first", "accepted.fourt", 14, -EPROTONOSUPPORT},
+    {"unknown verdict", "accepted.first", "acclaims.first", 14, -EPROTONOSUPPORT},
+    {"no dot", "accepted.first", "accepted_first", 14, -EBADMSG},
+    {"unknown source",
+     "\xa6"
+     "beacon",
+     "\xa6"
+     "bacon!",
+     7, -EBADMSG},
+    {"node with a space", "web-1", "web 1", 5, -EBADMSG},
+    {"seq 0", "\xa3seq\x29", "\xa3seq\x00", 5, -EBADMSG},
+    {"negative seq", "\xa3seq\x29", "\xa3seq\xff", 5, -EBADMSG},
+    {"count is no number", "\xa4lost\x02", "\xa4lost\xc0", 6, -EBADMSG},
+    {"more events",
+     "\xa6"
+     "events\x14",
+     "\xa6"
+     "events\x15",
+     8, -EBADMSG},
+    {"fewer events",
+     "\xa6"
+     "events\x14",
+     "\xa6"
+     "events\x13",
+     8, -EBADMSG},
+    {"type with a space", "\x05video",
+     "\x05"
+     "vid o",
+     6, -EBADMSG},
+    {"country in small letters",
+     "\x02"
+     "FR",
+     "\x02"
+     "fr",
+     3, -EBADMSG},
+    {"site empty and more",
+     "\x07"
+     "default",
+     "\x00"
+     "default",
+     8, -EBADMSG},
+};
+
+START_TEST(a_forged_document_is_refused)
+{
+	struct maker m = random_batch(2, 20);
+	struct batch b;
+	uint8_t *at;
+
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	at = memmem(m.doc, m.len, forged[_i].from, forged[_i].n);
+	ck_assert_msg(at != NULL, "%s: not there", forged[_i].what);
+	memcpy(at, forged[_i].to, forged[_i].n);
+	ck_assert_msg(batch_decode(m.doc, m.len, &b) == forged[_i].rc, "%s", forged[_i].what);
+	maker_free(&m);
+}
+END_TEST
+
+/* -- golden bytes -- */
+
+static struct batch_meta
+golden_meta(const json_t *j)
+{
+	struct batch_meta m = {.id = {.seq = (uint64_t)golden_int(j, "seq")}};
+	const char *source, *reason;
+	json_t *counts, *count;
+	unsigned s;
+
+	(void)snprintf(m.id.node, sizeof(m.id.node), "%s",
+		       json_string_value(json_object_get(j, "node")));
+	ck_assert(golden_uuid(j, "epoch", m.id.epoch));
+	m.from_ms = golden_int(j, "from_ms");
+	m.until_ms = golden_int(j, "until_ms");
+	m.sealed_ms = golden_int(j, "sealed_ms");
+	m.closes_ms = golden_int(j, "closes_ms");
+	m.udp_dropped = (uint64_t)golden_int(j, "udp_dropped");
+	m.lost = (uint64_t)golden_int(j, "lost");
+	json_object_foreach(json_object_get(j, "ledger"), source, counts)
+	{
+		s = strcmp(source, "beacon") == 0 ? SOURCE_BEACON : SOURCE_DATAGRAM;
+		json_object_foreach(counts, reason, count)
+		{
+			const char *dot = strchr(reason, '.');
+			struct text verdict = {reason, (size_t)(dot - reason)};
+
+			m.ledger.count[s][reason_find(verdict, text_of(dot + 1))] =
+			    (uint64_t)json_integer_value(count);
+		}
+	}
+	return m;
+}
+
+START_TEST(the_golden_document_is_written_and_read)
+{
+	static uint8_t want[GOLDEN_MAX];
+	size_t want_len = golden_bytes("batch-document", want), i;
+	json_t *j = golden_json("batch-document"), *item;
+	struct batch_meta meta = golden_meta(json_object_get(j, "meta"));
+	struct maker m = maker_of(16, 4096);
+	struct batch_event got;
+	struct batch_cursor c;
+	struct event e;
+	struct batch b;
+
+	json_array_foreach(json_object_get(j, "events"), i, item)
+	{
+		e = golden_event(item);
+		ck_assert_int_eq(batch_add(m.b, &e), 0);
+	}
+	ck_assert_int_eq(batch_finish(m.b, &meta, m.doc, m.cap, &m.len), 0);
+	ck_assert_uint_eq(m.len, want_len);
+	ck_assert_mem_eq(m.doc, want, want_len);
+	ck_assert_int_eq(batch_decode(want, want_len, &b), 0);
+	same_meta(&b.meta, &meta);
+	batch_cursor_init(&b, &c);
+	json_array_foreach(json_object_get(j, "events"), i, item)
+	{
+		e = golden_event(item);
+		ck_assert(batch_next(&c, &got));
+		same_event(&b, &got, &e);
+	}
+	maker_free(&m);
+	json_decref(j);
+}
+END_TEST
+
+START_TEST(the_golden_frame_is_written_and_read)
+{
+	static uint8_t want[GOLDEN_MAX];
+	size_t want_len = golden_bytes("batch-frame", want), n;
+	json_t *j = golden_json("batch-frame"), *name = json_object_get(j, "name");
+	struct text behind = golden_text(j, "behind"), frame;
+	struct batch_name made = {.id = golden_meta(name).id}, got;
+	uint8_t head[BATCH_HEAD_BYTES];
+
+	made.events = (uint32_t)golden_int(name, "events");
+	made.document_bytes = (uint32_t)golden_int(name, "document_bytes");
+	made.compressed_bytes = (uint32_t)behind.len;
+	batch_checksum(behind.at, behind.len, made.checksum);
+	n = batch_name_put(&made, head);
+	ck_assert_uint_eq(n + behind.len, want_len);
+	ck_assert_mem_eq(head, want, n);
+	ck_assert_int_eq(batch_name_get(want, want_len, &got, &frame), 0);
+	golden_text_eq("frame", frame, behind);
+	ck_assert_mem_eq(&got, &made, sizeof(got));
+	json_decref(j);
+}
+END_TEST
+
+/* -- the frame -- */
+
+static size_t
+framed(uint8_t *body, const char *node, struct text frame)
+{
+	struct batch_name n = {.id = {.seq = 9}, .events = 5, .document_bytes = 77};
+	uint8_t head[BATCH_HEAD_BYTES];
+	size_t len;
+
+	memcpy(n.id.node, node, strlen(node));
+	n.compressed_bytes = (uint32_t)frame.len;
+	batch_checksum(frame.at, frame.len, n.checksum);
+	len = batch_name_put(&n, head);
+	memcpy(body, head, len);
+	memcpy(body + len, frame.at, frame.len);
+	return len + frame.len;
+}
+
+START_TEST(no_bit_of_a_named_body_can_change_unseen)
+{
+	uint8_t body[BATCH_HEAD_BYTES + 32];
+	size_t len = framed(body, "web-1", TEXT_LIT("not really zstd")), at;
+	struct batch_name name;
+	struct text frame;
+	unsigned bit;
+
+	ck_assert_int_eq(batch_name_get(body, len, &name, &frame), 0);
+	for (at = 0; at < len; at++) {
+		for (bit = 1; bit < 256; bit <<= 1) {
+			body[at] ^= (uint8_t)bit;
+			ck_assert_int_lt(batch_name_get(body, len, &name, &frame), 0);
+			body[at] ^= (uint8_t)bit;
+		}
+		ck_assert_int_eq(batch_name_get(body, at, &name, &frame), -EBADMSG);
+	}
+	ck_assert_int_eq(batch_name_get(body, len + 1, &name, &frame), -EBADMSG);
+	body[12] = 2; /* the version */
+	ck_assert_int_eq(batch_name_get(body, len, &name, &frame), -EPROTONOSUPPORT);
+}
+END_TEST
+
+START_TEST(the_longest_name_fits_its_head)
+{
+	char node[BATCH_NODE_MAX + 1];
+	uint8_t body[BATCH_HEAD_BYTES + 1];
+	struct batch_name name;
+	struct text frame;
+	size_t len;
+
+	memset(node, 'n', BATCH_NODE_MAX);
+	node[BATCH_NODE_MAX] = '\0';
+	len = framed(body, node, TEXT_LIT("x"));
+	ck_assert_uint_eq(len - 1, 146);
+	ck_assert_int_eq(batch_name_get(body, len, &name, &frame), 0);
+	ck_assert_str_eq(name.id.node, node);
+}
+END_TEST
+
+START_TEST(zstd_skips_the_name)
+{
+	uint8_t body[512], back[64];
+	char frame[128];
+	size_t n = ZSTD_compress(frame, sizeof(frame), "document", 8, 3);
+	size_t len = framed(body, "web-1", (struct text){frame, n});
+
+	ck_assert_uint_eq(ZSTD_decompress(back, sizeof(back), body, len), 8);
+	ck_assert_mem_eq(back, "document", 8);
+}
+END_TEST
+
+/* -- size -- */
+
+START_TEST(views_of_10000_contents_take_at_most_12_bytes_each)
+{
+	uint32_t n = 100000, i;
+	uint64_t seed = 1, r;
+	struct maker m = maker_of(n, n * 70);
+	size_t cap = ZSTD_compressBound(m.cap), len;
+	void *z = malloc(cap);
+	int err = 0;
+
+	ck_assert(z != NULL);
+	for (i = 0; i < n; i++) {
+		struct event e = {.type = TEXT_LIT("video"), .has_uuid = true, .salt_id = 20};
+
+		r = uniform(&seed);
+		e.ts_ms = INT64_C(1764158400000) + i * 36 + (int64_t)(r % 30);
+		e.visitor =
+		    (i / 200 * 200 + uniform(&seed) % 200) / 3 * UINT64_C(0x9e3779b97f4a7c15);
+		r = uniform(&seed) % 100 * (uniform(&seed) % 100);
+		memcpy(e.uuid, &(uint64_t){r * UINT64_C(0xbf58476d1ce4e5b9)}, 8);
+		memcpy(e.uuid + 8, &(uint64_t){r * UINT64_C(0x94d049bb133111eb)}, 8);
+		e.browser = (uint8_t)(uniform(&seed) % 4);
+		e.system = (uint8_t)(uniform(&seed) % 3);
+		e.device = (uint8_t)(uniform(&seed) % 3);
+		err |= batch_add(m.b, &e);
+	}
+	ck_assert_int_eq(err, 0);
+	maker_finish(&m);
+	len = ZSTD_compress(z, cap, m.doc, m.len, 3);
+	ck_assert(!ZSTD_isError(len));
+	ck_assert_msg(len <= 12 * (size_t)n, "%.2f bytes an event", (double)len / n);
+	free(z);
+	maker_free(&m);
+}
+END_TEST
+
+int
+main(void)
+{
+	TCase *t = tcase_create("batch");
+
+	tcase_add_loop_test(t, what_was_added_is_read_back_in_order, 0, 7);
+	tcase_add_test(t, a_batch_without_events_has_its_ledger);
+	tcase_add_test(t, every_reason_of_the_ledger_survives);
+	tcase_add_loop_test(t, the_promised_arena_and_buffer_hold_the_widest_batch, 0, 15);
+	tcase_add_test(t, a_full_arena_refuses_the_event_and_keeps_the_batch);
+	tcase_add_test(t, an_invalid_event_is_refused_and_an_arena_too_small_as_well);
+	tcase_add_loop_test(t, meta_that_no_reader_would_take_is_not_written, 0, 6);
+	tcase_add_test(t, a_buffer_too_small_is_said_so);
+	tcase_add_test(t, every_cut_and_a_tail_are_refused);
+	tcase_add_test(t, flipped_bits_are_refused_or_harmless);
+	tcase_add_loop_test(t, a_forged_document_is_refused, 0, sizeof(forged) / sizeof(forged[0]));
+	tcase_add_test(t, the_golden_document_is_written_and_read);
+	tcase_add_test(t, the_golden_frame_is_written_and_read);
+	tcase_add_test(t, no_bit_of_a_named_body_can_change_unseen);
+	tcase_add_test(t, the_longest_name_fits_its_head);
+	tcase_add_test(t, zstd_skips_the_name);
+	tcase_add_test(t, views_of_10000_contents_take_at_most_12_bytes_each);
+	return golden_run("batch", t);
+}
