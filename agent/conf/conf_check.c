@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/socket.h"
 #include "conf/option.h"
 
 #define NAME_MAX_BYTES 64
@@ -24,46 +25,17 @@ is_name(const char *text, const char *allowed)
 #define NAME_CHARS NODE_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 static bool
-is_port(const char *text)
+is_listen(const char *text)
 {
-	char *end;
-	unsigned long port;
+	struct socket_address address;
 
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	port = strtoul(text, &end, 10);
-	return *end == '\0' && end - text <= 5 && port <= 65535;
+	return socket_address_parse(text, &address) == 0;
 }
 
-/* 127.0.0.1:80 or [::1]:80: numbers only, so that no start waits for a name server. */
 static bool
 is_address_port(const char *text)
 {
-	const char *colon = strrchr(text, ':');
-	char host[INET6_ADDRSTRLEN + 2];
-	uint8_t address[16];
-	size_t len = colon ? (size_t)(colon - text) : 0;
-
-	if (len == 0 || len >= sizeof(host) || !is_port(colon + 1))
-		return false;
-	memcpy(host, text, len);
-	host[len] = '\0';
-	if (host[0] != '[')
-		return inet_pton(AF_INET, host, address) == 1;
-	if (host[len - 1] != ']')
-		return false;
-	host[len - 1] = '\0';
-	return inet_pton(AF_INET6, host + 1, address) == 1;
-}
-
-static bool
-is_listen(const char *text)
-{
-	size_t len = strlen(text);
-
-	if (strncmp(text, "unix:", 5) == 0)
-		return len > 5 && len < 5 + 108; /* sun_path */
-	return is_address_port(text);
+	return is_listen(text) && strncmp(text, "unix:", 5) != 0;
 }
 
 static bool
@@ -155,7 +127,7 @@ is_header(const char *text)
 static bool
 is_zone(const char *text)
 {
-	char path[sizeof(ZONEINFO) + 2 * NAME_MAX_BYTES], *bytes = NULL;
+	char path[sizeof(ZONEINFO) + NAME_MAX_BYTES + 1], *bytes = NULL;
 	size_t len;
 	bool is;
 
@@ -179,18 +151,18 @@ static const struct {
 } forms[] = {
     {OPTION_node_name, is_node, false, "1 to 64 of a-z 0-9 _ - ."},
     {OPTION_node_state_dir, is_directory, false, "the path of a directory"},
-    {OPTION_http_listen, is_listen, true, "address:port, [address]:port or unix:path"},
+    {OPTION_http_listen, is_listen, true, "address:port, [address]:port, *:port or unix:path"},
     {OPTION_http_track_paths, is_path, true, "a path that begins with /"},
     {OPTION_http_script_paths, is_path, true, "a path that begins with /"},
     {OPTION_http_trusted_proxies, is_network, true, "address, address/prefix or unix"},
     {OPTION_http_country_header, is_header, true, "a header's name"},
     {OPTION_http_allowed_origins, is_origin, true, "https://host, https://host:port or *"},
-    {OPTION_udp_listen, is_address_port, true, "address:port or [address]:port"},
-    {OPTION_admin_listen, is_address_port, false, "address:port or [address]:port"},
+    {OPTION_udp_listen, is_address_port, true, "address:port, [address]:port or *:port"},
+    {OPTION_admin_listen, is_address_port, false, "address:port, [address]:port or *:port"},
     {OPTION_admit_types, is_type, false, "1 to 64 of a-z A-Z 0-9 _ - ."},
     {OPTION_admit_sites, is_type, true, "1 to 64 of a-z A-Z 0-9 _ - ."},
     {OPTION_forward_central, is_central, true, "http://host:port or https://host:port"},
-    {OPTION_central_listen, is_address_port, false, "address:port or [address]:port"},
+    {OPTION_central_listen, is_address_port, false, "address:port, [address]:port or *:port"},
     {OPTION_central_data_dir, is_directory, false, "the path of a directory"},
     {OPTION_central_time_zone, is_zone, false,
      "a name from the tz database, as Europe/Paris (Debian package tzdata)"},
