@@ -45,20 +45,18 @@ print_reasons(const struct ledger *l, FILE *out)
 	const char *comma = "";
 	unsigned s, r;
 
-	fprintf(out, "\"reasons\":[");
+	fprintf(out, "\"reasons\":{");
 	for (s = 0; s < SOURCE_N; s++)
 		for (r = 0; r < REASON_N; r++) {
 			if (l->count[s][r] == 0)
 				continue;
-			fprintf(out,
-				"%s{\"source\":\"%s\",\"verdict\":\"%s\",\"reason\":\"%s\","
-				"\"count\":%" PRIu64 "}",
-				comma, source_name((enum event_source)s),
+			fprintf(out, "%s\"%s.%s.%s\":%" PRIu64, comma,
+				source_name((enum event_source)s),
 				verdict_name(reason_verdict((enum reason)r)),
 				reason_name((enum reason)r), l->count[s][r]);
 			comma = ",";
 		}
-	fprintf(out, "]");
+	fprintf(out, "}");
 }
 
 static void

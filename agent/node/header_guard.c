@@ -154,6 +154,8 @@ static const struct {
     KEEP("accept-encoding", accept_encoding),
     KEEP("if-none-match", if_none_match),
     KEEP("sec-fetch-site", sec_fetch),
+    KEEP("sec-fetch-mode", sec_fetch),
+    KEEP("sec-fetch-dest", sec_fetch),
     KEEP("sec-purpose", sec_purpose),
     KEEP("purpose", sec_purpose),
     KEEP("x-moz", sec_purpose),

@@ -21,7 +21,7 @@ struct header_set {
 	struct text x_forwarded_for, forwarded; /* several lines are joined by ", " */
 	struct text accept, accept_language, accept_encoding, if_none_match;
 	struct text sec_purpose; /* or Purpose, or X-Moz, which older browsers send */
-	struct text sec_fetch;   /* Sec-Fetch-Site */
+	struct text sec_fetch;   /* any of the Sec-Fetch- headers */
 	struct text country;     /* the configured country header */
 	uint64_t length;         /* Content-Length, when has_length */
 	bool has_length, chunked;
