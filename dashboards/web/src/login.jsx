@@ -1,6 +1,6 @@
 /* login.jsx -- the page for those who are not signed in. */
 import {useEffect, useRef, useState} from 'preact/hooks';
-import {post, Unauthorized} from './api.js';
+import {post, Refused, Unauthorized} from './api.js';
 import {Brand, Notice} from './parts.jsx';
 
 export function Login({message, onDone}) {
@@ -18,8 +18,8 @@ export function Login({message, onDone}) {
 			await post('login', {user: form.get('user'), password: form.get('password')});
 			onDone();
 		} catch (e) {
-			const wrong = e instanceof Unauthorized;
-			setError(wrong ? 'The name or the password is not right.' : 'The central does not answer. Please try again.');
+			if (e instanceof Unauthorized) setError('The name or the password is not right.');
+			else setError(e instanceof Refused ? `Refused: ${e.message}.` : 'The central does not answer. Please try again.');
 			setBusy(false);
 		}
 	}

@@ -3,7 +3,7 @@ import 'uplot/dist/uPlot.min.css';
 import './app.css';
 import {render} from 'preact';
 import {useEffect, useState} from 'preact/hooks';
-import {get, post, Unauthorized} from './api.js';
+import {get, post, Refused, Unauthorized} from './api.js';
 import {Login} from './login.jsx';
 import {Nodes} from './nodes.jsx';
 import {Overview} from './overview.jsx';
@@ -27,6 +27,7 @@ function useSession() {
 			await get('me');
 			setSession({at: 'in'});
 		} catch (e) {
+			if (e instanceof Refused) return setSession({at: 'out', message: `Refused: ${e.message}.`});
 			if (!(e instanceof Unauthorized)) return setSession({at: 'unreachable'});
 			setSession({at: 'out', message: token ? 'This link is not valid, or no longer. Sign in instead.' : ''});
 		}

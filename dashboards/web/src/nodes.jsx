@@ -12,7 +12,8 @@ const SKEW_MS = 2000;
 const LEDGER_ROWS = 200;
 
 const REFUSED = ['duplicate', 'bot', 'limited', 'invalid', 'shed'];
-const COLUMNS = ['received', 'accepted', ...REFUSED, 'stored', 'merged'];
+const LOST = ['lost', 'udp_dropped'];
+const COLUMNS = ['received', 'accepted', ...REFUSED, 'stored', 'merged', ...LOST];
 
 function useNodes(place, onUnauthorized) {
 	let base;
@@ -81,7 +82,7 @@ function imbalance(row) {
 
 function Balance({totals}) {
 	const off = imbalance(totals);
-	const waiting = (totals.accepted || 0) - (totals.stored || 0);
+	const waiting = (totals.accepted || 0) - (totals.stored || 0) - (totals.merged || 0);
 	if (off !== 0) return <Badge verdict="lost">The books differ by {number(Math.abs(off))}</Badge>;
 	return (
 		<Badge verdict="complete">
@@ -101,7 +102,9 @@ function Ledger({ledger, days, zone}) {
 				{rows.length > 0 && <Balance totals={totals} />}
 			</div>
 			<p class="explain">
-				What became of every event that a node received. Received is the sum of accepted, duplicate, bot, limited, invalid and shed.
+				What became of every event that a node received: accepted, or refused as duplicate, bot, limited, invalid or shed.
+				Stored are counted; merged were reported twice, by browser and server, and counted once. Lost, and dropped by the
+				kernel before the node could read them, are the views that nobody can count any more.
 			</p>
 			{rows.length === 0 ? <p class="pale">No entries in this range yet.</p> : (
 				<div class="scroll" tabIndex={0} role="region" aria-labelledby="ledger-title">
@@ -110,7 +113,7 @@ function Ledger({ledger, days, zone}) {
 							<tr>
 								<th scope="col">Hour</th>
 								<th scope="col">Node</th>
-								{COLUMNS.map((c) => <th scope="col" class="num" key={c}>{c}</th>)}
+								{COLUMNS.map((c) => <th scope="col" class="num" key={c}>{c === 'udp_dropped' ? 'UDP drops' : c}</th>)}
 								<th scope="col">State</th>
 							</tr>
 						</thead>
@@ -119,7 +122,7 @@ function Ledger({ledger, days, zone}) {
 								<tr key={`${r.node} ${r.hour}`}>
 									<th scope="row">{moment(r.hour, zone)}</th>
 									<td>{r.node}</td>
-									{COLUMNS.map((c) => <td class={r[c] ? 'num' : 'num zero'} key={c}>{number(r[c])}</td>)}
+									{COLUMNS.map((c) => <td class={`num${r[c] ? (LOST.includes(c) ? ' bad' : '') : ' zero'}`} key={c}>{number(r[c])}</td>)}
 									<td><Badge verdict={r.verdict} /></td>
 								</tr>
 							))}

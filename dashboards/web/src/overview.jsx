@@ -38,7 +38,10 @@ function useOverview(place, onUnauthorized) {
 		top: async () => get('top', {...(await base).filter, limit: 20}),
 	};
 	for (const {dim} of PANELS) {
-		parts[dim] = async () => get('breakdown', {...(await base).filter, dim, limit: 6});
+		parts[dim] = async () => {
+			const {days, filter} = await base;
+			return get('breakdown', {...days, site: filter.site, dim, limit: 6});
+		};
 	}
 	return usePolled(key, parts, onUnauthorized);
 }
@@ -77,6 +80,8 @@ export function Overview({place, go, onUnauthorized}) {
 	}
 	const {me, days} = base;
 	const zone = me.time_zone;
+	/* Every view has one source, so these two or three rows are all views, whatever the type filter leaves out. */
+	const whole = state.data.source && state.data.source.rows.reduce((n, row) => n + row.views, 0);
 	const next = me.next_data && moment(me.next_data, zone);
 	return (
 		<>
@@ -94,9 +99,10 @@ export function Overview({place, go, onUnauthorized}) {
 					<Tiles summary={summary} />
 					<Chart series={series} />
 					<TopContent rows={top && top.rows} next={next} sites={me.sites} />
+					{place.type && <p class="across">Below: all types together, since these are not counted by type.</p>}
 					<div class="panels">
 						{PANELS.map((p) => (
-							<Breakdown key={p.dim} {...p} rows={state.data[p.dim] && state.data[p.dim].rows} whole={summary && summary.views} />
+							<Breakdown key={p.dim} {...p} rows={state.data[p.dim] && state.data[p.dim].rows} whole={whole} />
 						))}
 					</div>
 				</div>
