@@ -181,7 +181,7 @@ say(char *error, const char *sentence)
 }
 
 static enum reason
-judge_content(const struct conf *c, const struct event *e, char *error)
+judge_content(const struct conf *c, struct event *e, char *error)
 {
 	bool slugs;
 
@@ -190,6 +190,8 @@ judge_content(const struct conf *c, const struct event *e, char *error)
 		return REASON_INVALID_TYPE;
 	}
 	slugs = list_has(&c->admit_slug_types, e->type);
+	if (slugs && e->id.len == 16)
+		e->has_uuid = false; /* 16 bytes that might be either (event.h): here a slug */
 	if (!e->has_uuid && !(slugs && event_slug_valid(e->id))) {
 		say(error, slugs ? "content_id is neither a UUID nor 1 to 64 of a-z A-Z 0-9 _ - . /"
 				 : "content_id is no UUID");

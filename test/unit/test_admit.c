@@ -272,6 +272,22 @@ START_TEST(slugs_pass_where_they_are_configured)
 }
 END_TEST
 
+START_TEST(sixteen_bytes_that_make_a_slug_are_one_where_slugs_are_configured)
+{
+	struct event e = datagram(1);
+	struct admit_request q = request();
+
+	start("admit.slug_types=pdf");
+	e.id = TEXT_LIT("getting-started/");
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_ACCEPTED_FIRST);
+	ck_assert(e.has_uuid);
+	e.type = TEXT_LIT("pdf");
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_ACCEPTED_FIRST);
+	ck_assert(!e.has_uuid);
+	stop();
+}
+END_TEST
+
 START_TEST(sites_are_checked_and_the_first_is_the_default)
 {
 	struct event e = beacon(1);
@@ -583,6 +599,7 @@ main(void)
 	tcase_add_test(t, invalid_events_are_refused_by_reason);
 	tcase_add_test(t, events_of_any_age_pass_without_max_age);
 	tcase_add_test(t, slugs_pass_where_they_are_configured);
+	tcase_add_test(t, sixteen_bytes_that_make_a_slug_are_one_where_slugs_are_configured);
 	tcase_add_test(t, sites_are_checked_and_the_first_is_the_default);
 	tcase_add_test(t, bots_are_counted_and_not_recorded);
 	tcase_add_test(t, with_bots_off_everybody_is_a_person);
