@@ -15,7 +15,10 @@ enum mark {
 	MARK_ENGINE = 8,
 	MARK_COMPATIBLE = 16,
 	MARK_COMPATIBLE_OK = 32,
-	MARK_PRODUCT = 64
+	MARK_PRODUCT = 64,
+	MARK_VERSION = 128, /* a number must follow */
+	MARK_PHRASE = 256,  /* nothing of its own may follow */
+	MARK_ODD = 512      /* one of these was not so */
 };
 
 struct rule {
@@ -87,73 +90,77 @@ arrays_new(struct bot_rules *b)
 	return 0;
 }
 
+/* The first `depth` bytes of a literal as states, of which all but the last one exist. */
 static void
-trie_add(struct bot_rules *b, int16_t index)
+trie_add(struct bot_rules *b, int16_t index, size_t depth)
 {
-	const char *p;
 	uint16_t at = 0, *edge;
+	size_t i;
 
-	for (p = rules[index].literal; *p; p++) {
-		edge = &b->next[at * b->classes + b->class_of[(uint8_t)*p]];
+	for (i = 0; i < depth; i++) {
+		edge = &b->next[at * b->classes + b->class_of[(uint8_t)rules[index].literal[i]]];
 		if (!*edge)
 			*edge = b->states++;
 		at = *edge;
 	}
-	b->rule[at] = index; /* a literal stands once: test_bot checks it */
+	if (depth == rules[index].len)
+		b->rule[at] = index; /* a literal stands once: test_bot checks it */
 }
 
-/* In order of depth, so that the state that one falls back to is complete already. */
-static int
+/* Level by level, so that a state's number grows with its depth: automaton_complete relies on it, and
+ * the few shallow states where nearly every byte leads lie side by side in the processor's cache. */
+static void
+trie_build(struct bot_rules *b)
+{
+	size_t depth, i, longest = 1;
+
+	for (depth = 1; depth <= longest; depth++)
+		for (i = 0; i < RULES_N; i++) {
+			if (rules[i].len >= depth)
+				trie_add(b, (int16_t)i, depth);
+			if (rules[i].len > longest)
+				longest = rules[i].len;
+		}
+}
+
+/* In order of depth: the state that one falls back to is shallower, and complete already. */
+static void
 automaton_complete(struct bot_rules *b)
 {
-	uint16_t *queue = malloc(b->states * sizeof(*queue)), at, to, back;
-	size_t head = 0, tail = 0;
+	uint16_t at, to, back, other;
 	unsigned c;
 
-	if (!queue)
-		return -ENOMEM;
-	for (c = 0; c < b->classes; c++)
-		if (b->next[c])
-			queue[tail++] = b->next[c];
-	while (head < tail) {
-		at = queue[head++];
+	for (at = 0; at < b->states; at++) {
 		back = b->fail[at];
 		b->shorter[at] = b->ends[back];
 		b->ends[at] = b->rule[at] >= 0 ? at : b->shorter[at];
 		for (c = 0; c < b->classes; c++) {
 			to = b->next[at * b->classes + c];
-			if (!to) {
-				b->next[at * b->classes + c] = b->next[back * b->classes + c];
-				continue;
-			}
-			b->fail[to] = b->next[back * b->classes + c];
-			queue[tail++] = to;
+			other = at ? b->next[back * b->classes + c] : 0;
+			if (to)
+				b->fail[to] = other;
+			else
+				b->next[at * b->classes + c] = other;
 		}
 	}
-	free(queue);
-	return 0;
 }
 
 int
 bot_rules_new(struct bot_rules **ret_rules)
 {
 	struct bot_rules *b = calloc(1, sizeof(*b));
-	size_t i;
 	int err;
 
 	if (!b)
 		return -ENOMEM;
 	classes_number(b);
 	err = arrays_new(b);
-	if (!err) {
-		for (i = 0; i < RULES_N; i++)
-			trie_add(b, (int16_t)i);
-		err = automaton_complete(b);
-	}
 	if (err) {
 		bot_rules_free(b);
 		return err;
 	}
+	trie_build(b);
+	automaton_complete(b);
 	*ret_rules = b;
 	return 0;
 }
@@ -196,6 +203,23 @@ stands(const struct rule *r, struct text ua, size_t from, size_t to)
 	return !(r->where & TAIL) || to == ua.len || !is_letter(ua.at[to]);
 }
 
+/* A version that is no number is a template that nobody filled in. "(KHTML, like Gecko" is a phrase
+ * that browsers copy whole, early ones with Safari in it; programs add themselves inside. */
+static bool
+is_odd(unsigned marks, struct text ua, size_t to)
+{
+	static const char safari[] = ", safari";
+
+	if (to == ua.len)
+		return false;
+	if (marks & MARK_VERSION)
+		return ua.at[to] < '0' || ua.at[to] > '9';
+	if (!(marks & MARK_PHRASE) || ua.at[to] == ')')
+		return false;
+	return ua.len - to < sizeof(safari) - 1 ||
+	       strncasecmp(ua.at + to, safari, sizeof(safari) - 1) != 0;
+}
+
 /* What the literals say that end before `to`, the longest first; a PERSON hides those inside it.
  * Adds marks; returns why when one of them speaks for a bot. */
 static const char *
@@ -213,6 +237,8 @@ literals_ending(const struct bot_rules *b, uint16_t state, struct text ua, size_
 		if (r->why)
 			return r->why;
 		*marks |= r->marks;
+		if ((r->marks & (MARK_VERSION | MARK_PHRASE)) && is_odd(r->marks, ua, to))
+			*marks |= MARK_ODD;
 	}
 	return NULL;
 }
@@ -225,69 +251,28 @@ starts_with(struct text ua, const char *literal)
 	return ua.len >= n && strncasecmp(ua.at, literal, n) == 0;
 }
 
-/* A semicolon outside of all brackets: browsers list their products with blanks. */
-static bool
-has_outer_semicolon(struct text ua)
+/* What the form tells, gathered byte by byte beside the automaton. */
+struct form {
+	int depth; /* of brackets */
+	bool has_digit;
+	bool has_outer_semicolon; /* browsers list their products with blanks */
+};
+
+static inline void
+form_add(struct form *f, char c)
 {
-	int depth = 0;
-	size_t i;
-
-	for (i = 0; i < ua.len; i++) {
-		depth +=
-		    (ua.at[i] == '(' || ua.at[i] == '[') - (ua.at[i] == ')' || ua.at[i] == ']');
-		if (ua.at[i] == ';' && depth <= 0)
-			return true;
-	}
-	return false;
-}
-
-/* "(KHTML, like Gecko" is a phrase that browsers copy whole; programs add themselves inside. */
-static bool
-has_guest_in_phrase(struct text ua)
-{
-	static const char phrase[] = "(KHTML, like Gecko";
-	const char *at = memmem(ua.at, ua.len, phrase, sizeof(phrase) - 1);
-
-	at = at ? at + sizeof(phrase) - 1 : NULL;
-	return at && at < ua.at + ua.len && *at != ')' &&
-	       !starts_with((struct text){at, (size_t)(ua.at + ua.len - at)}, ", safari");
-}
-
-static bool
-has_digit(struct text ua)
-{
-	size_t i;
-
-	for (i = 0; i < ua.len; i++)
-		if (ua.at[i] >= '0' && ua.at[i] <= '9')
-			return true;
-	return false;
-}
-
-/* A version of Chrome or Firefox that is no number: a template that nobody filled in. */
-static bool
-has_placeholder(struct text ua)
-{
-	static const char *const names[] = {"Chrome/", "Firefox/"};
-	const char *at;
-	size_t i, n;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		n = strlen(names[i]);
-		at = memmem(ua.at, ua.len, names[i], n);
-		if (at && at + n < ua.at + ua.len && (at[n] < '0' || at[n] > '9'))
-			return true;
-	}
-	return false;
+	f->depth += (c == '(' || c == '[') - (c == ')' || c == ']');
+	f->has_digit |= c >= '0' && c <= '9';
+	f->has_outer_semicolon |= c == ';' && f->depth <= 0;
 }
 
 /* No word told; what does the form tell? */
 static const char *
-judge_shape(struct text ua, unsigned marks)
+judge_form(struct text ua, unsigned marks, const struct form *f)
 {
 	if ((marks & MARK_CONTACT) && !(marks & MARK_PLAYER))
 		return "contact";
-	if (!has_digit(ua) && !(marks & MARK_PLAYER))
+	if (!f->has_digit && !(marks & MARK_PLAYER))
 		return "shape";
 	if (starts_with(ua, "mozilla/5.0")) {
 		if (!(marks & (MARK_ENGINE | MARK_PLAYER)))
@@ -296,7 +281,7 @@ judge_shape(struct text ua, unsigned marks)
 			return "shape";
 		if ((marks & MARK_COMPATIBLE) && !(marks & MARK_COMPATIBLE_OK))
 			return "shape";
-		if (has_outer_semicolon(ua) || has_guest_in_phrase(ua) || has_placeholder(ua))
+		if (f->has_outer_semicolon || (marks & MARK_ODD))
 			return "shape";
 	} else if (!starts_with(ua, "mozilla/") && !(marks & (MARK_DEVICE | MARK_PLAYER))) {
 		return "unknown";
@@ -308,6 +293,7 @@ const char *
 bot_user_agent(const struct bot_rules *b, struct text ua)
 {
 	const char *why;
+	struct form form = {0};
 	uint16_t state = 0;
 	unsigned marks = 0;
 	size_t i;
@@ -318,13 +304,14 @@ bot_user_agent(const struct bot_rules *b, struct text ua)
 		ua.len = EVENT_USER_AGENT_MAX;
 	for (i = 0; i < ua.len; i++) {
 		state = b->next[state * b->classes + b->class_of[(uint8_t)ua.at[i]]];
+		form_add(&form, ua.at[i]);
 		if (!b->ends[state])
 			continue;
 		why = literals_ending(b, b->ends[state], ua, i + 1, &marks);
 		if (why)
 			return why;
 	}
-	return judge_shape(ua, marks);
+	return judge_form(ua, marks, &form);
 }
 
 /* -- headers -- */

@@ -1,0 +1,318 @@
+/* People and programs, by User-Agent and by headers. The User-Agents here were written for this test;
+ * the lists in ../shared/data are measured where they are there. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/bot.h"
+
+static struct bot_rules *rules;
+
+static void
+setup(void)
+{
+	ck_assert_int_eq(bot_rules_new(&rules), 0);
+}
+
+static void
+teardown(void)
+{
+	bot_rules_free(rules);
+}
+
+static const char *const people[] = {
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 14.6; rv:133.0) Gecko/20100101 Firefox/133.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/18.1 Safari/605.1.15",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
+    "Gecko) Mobile/15E148 [FBAN/FBIOS;FBAV/400.0.0.1;FBBV/1;FBDV/iPhone15,2]",
+    "Mozilla/5.0 (Linux; Android 14; SM-S918B; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Version/4.0 Chrome/131.0.0.0 Mobile Safari/537.36 Instagram 360.0.0.1 Android",
+    "Mozilla/5.0 (Linux; Android 13; CUBOT X70) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/120.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 9; CUBOT_NOVA) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/99.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 13; X; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 "
+    "Chrome/120.0.0.0 Mobile Safari/537.36 CamScanner/6.1",
+    "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0)",
+    "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Trident/6.0)",
+    "Mozilla/5.0 (compatible; Konqueror/4.5; Linux) KHTML/4.5.4 (like Gecko)",
+    "Opera/9.80 (Windows NT 6.1) Presto/2.12.388 Version/12.16",
+    "Mozilla/5.0 (PlayStation 4 11.00) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+    "Lynx/2.9.0 libwww-FM/2.14 SSL-MM/1.4.1",
+    "MozacFetch/130.0",
+    "NewsApp/3.2 CFNetwork/1496.0.7 Darwin/23.5.0",
+    "NewsApp/3.2 Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/AP2A)",
+};
+
+static const char *const listeners[] = {
+    "AppleCoreMedia/1.0.0.21F90 (iPhone; U; CPU OS 17_5 like Mac OS X; en_us)",
+    "Podcasts/1600.2 CFNetwork/1496 Darwin/23.5.0",
+    "Overcast/3.0 (+http://overcast.fm/; iOS podcast app)",
+    "PodcastAddict/v5 (+https://podcastaddict.com/; Android podcast app)",
+    "AntennaPod/3.5.0",
+    "Pocket Casts",
+    "CastBox/11.1 (Linux;Android 14) ExoPlayerLib/2.19",
+    "Spotify/8.9.1 Android/34 (Pixel 8)",
+    "VLC/3.0.20 LibVLC/3.0.20",
+    "iTunes/12.12 (Windows; Microsoft Windows 10)",
+    "AlexaMediaPlayer/2.1 (Linux;Android 7.1) ExoPlayerLib/1.5.9",
+    "Linux UPnP/1.0 Sonos/80.1-55014 (ZPS22)",
+};
+
+static const struct {
+	const char *why, *ua;
+} bots[] = {
+    {"none", ""},
+    {"crawler", "Mozilla/5.0 (compatible; FictionalBot/2.0; +http://example.com/bot.html)"},
+    {"crawler", "examplebot"},
+    {"crawler", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+		"Chrome/120.0.0.0 Safari/537.36 some-crawler/1.0"},
+    {"crawler", "WebSpider"},
+    {"ai", "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Fictional-User/1.0)"},
+    {"library", "python-requests/2.32"},
+    {"library", "curl/8.9.1"},
+    {"library", "Java/17.0.2"},
+    {"library", "okhttp/4.12.0"},
+    {"library", "Go-http-client/2.0"},
+    {"library", "example-http/1.0"},
+    {"headless", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+		 "HeadlessChrome/131.0.0.0 Safari/537.36"},
+    {"monitor", "Example Uptime Monitor 1.0"},
+    {"preview", "ExampleLinkPreview/1.0"},
+    {"feed", "ExampleReader/2.0 (feed; 12 subscribers)"},
+    {"scanner", "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) "
+		"Chrome/120.0.0.0 Safari/537.36 ExampleScan/1.0"},
+    {"contact", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+		"Chrome/120.0.0.0 Safari/537.36 Thing/1.0 (+https://example.net/about)"},
+    {"shape", "Mozilla/5.0 Thing"},
+    {"shape", "Mozilla/5.0"},
+    {"shape", "Mozilla/5.0 (compatible; Thing/2.0)"},
+    {"shape", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+	      "Chrome/120.0.0.0 Safari/537.36; Thing"},
+    {"shape", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko, "
+	      "Thing) Chrome/120.0.0.0 Safari/537.36"},
+    {"shape", "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) "
+	      "Chrome/VERSION Safari/537.36"},
+    {"shape", "abc"},
+    {"unknown", "Thing/1.0"},
+    {"unknown", "12345"},
+};
+
+START_TEST(people_are_people)
+{
+	size_t i;
+	const char *why;
+
+	for (i = 0; i < sizeof(people) / sizeof(people[0]); i++) {
+		why = bot_user_agent(rules, text_of(people[i]));
+		ck_assert_msg(!why, "%s: %s", why, people[i]);
+	}
+}
+END_TEST
+
+START_TEST(who_listens_is_a_person_too)
+{
+	size_t i;
+	const char *why;
+
+	for (i = 0; i < sizeof(listeners) / sizeof(listeners[0]); i++) {
+		why = bot_user_agent(rules, text_of(listeners[i]));
+		ck_assert_msg(!why, "%s: %s", why, listeners[i]);
+	}
+}
+END_TEST
+
+START_TEST(programs_are_told_by_words_and_by_form)
+{
+	size_t i;
+	const char *why;
+
+	for (i = 0; i < sizeof(bots) / sizeof(bots[0]); i++) {
+		why = bot_user_agent(rules, text_of(bots[i].ua));
+		ck_assert_msg(why != NULL, "a person: %s", bots[i].ua);
+		ck_assert_msg(strcmp(why, bots[i].why) == 0, "%s: %s", why, bots[i].ua);
+	}
+}
+END_TEST
+
+START_TEST(case_makes_no_difference)
+{
+	ck_assert_str_eq(bot_user_agent(rules, TEXT_LIT("GOOGLEBOT/2.1")), "crawler");
+	ck_assert_str_eq(bot_user_agent(rules, TEXT_LIT("CURL/8")), "library");
+}
+END_TEST
+
+START_TEST(any_bytes_are_judged_and_long_ones_cut)
+{
+	char junk[8192];
+	size_t i;
+
+	for (i = 0; i < sizeof(junk); i++)
+		junk[i] = (char)(i * 7);
+	ck_assert_ptr_nonnull(bot_user_agent(rules, (struct text){junk, sizeof(junk)}));
+	memset(junk, '(', sizeof(junk));
+	ck_assert_ptr_nonnull(bot_user_agent(rules, (struct text){junk, sizeof(junk)}));
+	memset(junk, 'b', sizeof(junk));
+	memcpy(junk + sizeof(junk) - 3, "bot", 3);
+	ck_assert_str_eq(bot_user_agent(rules, (struct text){junk, sizeof(junk)}), "shape");
+}
+END_TEST
+
+START_TEST(the_automaton_finds_what_a_search_finds)
+{
+	/* every literal of the rules, alone and inside others, is found where it stands */
+	static const char *const words[] = {
+#define BOT(literal, where, why) literal,
+#define PERSON(literal)
+#define MARK(literal, where, marks)
+#include "node/bot_rules.def"
+	};
+	char ua[256];
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		ck_assert_msg(bot_user_agent(rules, text_of(words[i])) != NULL, "%s", words[i]);
+		snprintf(ua, sizeof(ua), "%s/1.0 (iPhone; Linux; Android 14)", words[i]);
+		ck_assert_msg(bot_user_agent(rules, text_of(ua)) != NULL, "%s", ua);
+	}
+}
+END_TEST
+
+START_TEST(no_literal_stands_twice)
+{
+	static const char *const words[] = {
+#define BOT(literal, where, why) literal,
+#define PERSON(literal) literal,
+#define MARK(literal, where, marks) literal,
+#include "node/bot_rules.def"
+	};
+	size_t i, k;
+	const char *p;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		for (k = 0; k < i; k++)
+			ck_assert_str_ne(words[i], words[k]);
+		for (p = words[i]; *p; p++)
+			ck_assert_msg(*p < 'A' || *p > 'Z', "%s", words[i]);
+	}
+}
+END_TEST
+
+START_TEST(the_table_is_small)
+{
+	ck_assert_uint_le(bot_rules_bytes(rules), 1 << 20);
+}
+END_TEST
+
+/* -- headers -- */
+
+static enum reason
+judge(const char *ua, const char *language, const char *fetch, const char *purpose)
+{
+	struct bot_headers h = {.accept_language = text_of(language),
+				.sec_fetch = text_of(fetch),
+				.sec_purpose = text_of(purpose)};
+
+	return bot_headers_judge(bot_engine_of(text_of(ua)), &h);
+}
+
+START_TEST(only_contradictions_speak_against_a_person)
+{
+	const char *chrome = people[0], *ie = people[9], *opera = people[12], *app = people[16];
+
+	ck_assert_int_eq(judge(chrome, "en", "cors", NULL), REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(judge(chrome, NULL, NULL, NULL), REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(judge(chrome, "en", NULL, NULL), REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(judge(app, NULL, "cors", NULL), REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(judge(chrome, NULL, "cors", NULL), REASON_BOT_HEADERS);
+	ck_assert_int_eq(judge(chrome, "*", NULL, NULL), REASON_BOT_HEADERS);
+	ck_assert_int_eq(judge(ie, "en", "cors", NULL), REASON_BOT_HEADERS);
+	ck_assert_int_eq(judge(opera, "en", "cors", NULL), REASON_BOT_HEADERS);
+	ck_assert_int_eq(judge(ie, "en", NULL, NULL), REASON_ACCEPTED_FIRST);
+}
+END_TEST
+
+START_TEST(prefetching_is_told_by_its_header)
+{
+	ck_assert_int_eq(judge(people[0], "en", "cors", "prefetch"), REASON_BOT_PREFETCH);
+	ck_assert_int_eq(judge(people[0], "en", NULL, "prefetch;prerender"), REASON_BOT_PREFETCH);
+	ck_assert_int_eq(judge(people[0], "en", NULL, ""), REASON_ACCEPTED_FIRST);
+}
+END_TEST
+
+/* -- the lists -- */
+
+static bool
+measure(const char *path, unsigned *ret_n, unsigned *ret_bots)
+{
+	FILE *f = fopen(path, "re");
+	char line[8192];
+
+	if (!f) {
+		printf("SKIP %s is not there\n", path);
+		return false;
+	}
+	for (*ret_n = *ret_bots = 0; fgets(line, sizeof(line), f); ++*ret_n) {
+		line[strcspn(line, "\n")] = '\0';
+		*ret_bots += bot_user_agent(rules, text_of(line)) != NULL;
+	}
+	fclose(f);
+	return true;
+}
+
+START_TEST(most_bots_of_a_list_not_ours_are_found)
+{
+	unsigned n, found;
+
+	if (!measure("../shared/data/isbot-bots.txt", &n, &found))
+		return;
+	printf("bots found: %u of %u\n", found, n);
+	ck_assert_uint_ge(found * 1000, n * 945); /* 9 of them stand in the other list as well */
+}
+END_TEST
+
+START_TEST(hardly_a_browser_of_a_list_not_ours_is_refused)
+{
+	unsigned n, refused;
+
+	if (!measure("../shared/data/isbot-browsers.txt", &n, &refused))
+		return;
+	printf("browsers refused: %u of %u\n", refused, n);
+	/* the list has attack strings, templates and a known crawler among its browsers: 2 % */
+	ck_assert_uint_le(refused * 1000, n * 25);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("bot");
+	TCase *t = tcase_create("all");
+	SRunner *r;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, people_are_people);
+	tcase_add_test(t, who_listens_is_a_person_too);
+	tcase_add_test(t, programs_are_told_by_words_and_by_form);
+	tcase_add_test(t, case_makes_no_difference);
+	tcase_add_test(t, any_bytes_are_judged_and_long_ones_cut);
+	tcase_add_test(t, the_automaton_finds_what_a_search_finds);
+	tcase_add_test(t, no_literal_stands_twice);
+	tcase_add_test(t, the_table_is_small);
+	tcase_add_test(t, only_contradictions_speak_against_a_person);
+	tcase_add_test(t, prefetching_is_told_by_its_header);
+	tcase_add_test(t, most_bots_of_a_list_not_ours_are_found);
+	tcase_add_test(t, hardly_a_browser_of_a_list_not_ours_is_refused);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
