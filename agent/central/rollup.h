@@ -105,4 +105,7 @@ struct text rollup_group_key(const struct rollup_group *g, size_t i);
  * site's and its type's row. Both stand at other places, so apply contents first. */
 void rollup_group_grew(struct rollup_group *g, size_t i, int64_t by);
 
+/* Forgets all growth: before the same group is applied once more, after a deadlock. */
+void rollup_group_forget_growth(struct rollup_group *g);
+
 #endif

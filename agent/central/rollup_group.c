@@ -696,3 +696,12 @@ rollup_group_grew(struct rollup_group *g, size_t i, int64_t by)
 	g->rows[r->up_site].row.unique_views += (uint64_t)by;
 	g->rows[r->up_type].row.unique_views += (uint64_t)by;
 }
+
+void
+rollup_group_forget_growth(struct rollup_group *g)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->n; i++)
+		g->rows[i].row.unique_views = 0;
+}

@@ -4,11 +4,16 @@
  * store_bdb.c is Berkeley DB, the embedded default.
  *
  * Threads:  store_apply by any thread, one at a time inside (one writer); scans by any, at any time,
- *           without stopping the writer.
- * Memory:   central.cache plus the rows of the batch in hand.
+ *           without stopping the writer: rows are copied out a stretch at a time and handed to the
+ *           callback with no lock held, so it may be slow and may call the store. A scan waits while
+ *           the rows it wants are being changed by the batch in hand, and sees each stretch as it is
+ *           when it gets there, not all as of one moment.
+ * Memory:   central.cache plus the rows of the batch in hand, and 1 MB per scan.
  * Durable:  store_apply returns STORE_STORED only after the commit of batch, ledger, increments and
  *           (node, epoch, seq) in one transaction is on the disk.
  * Errors:   a full disk or an I/O error gives STORE_UNAVAILABLE and changes nothing; reading goes on.
+ *           A damaged page or a failed sync makes the engine refuse everything, -EIO and
+ *           STORE_UNAVAILABLE, until the next start recovers it.
  */
 #ifndef CENTRAL_STORE_H
 #define CENTRAL_STORE_H
@@ -18,7 +23,9 @@
 
 struct store;
 
-/* -EWOULDBLOCK when another process has the directory; else -errno, logged. */
+/* After calendar_init. -EWOULDBLOCK when another process has the directory; -EINVAL when its roll-ups
+ * are of another time zone, or a DB_CONFIG would overrule the settings; -EPROTONOSUPPORT when a later
+ * version wrote it; else -errno. All logged. */
 int store_open(const struct conf *c, struct store **ret_store);
 void store_close(struct store *s);
 
@@ -31,18 +38,20 @@ enum store_result {
 };
 
 /* Applies one batch: the frame as received (kept) and its decompressed document. arrival_ms is the
- * central's clock. */
+ * central's clock. An event whose id was stored before, with a time at most central.retry_window
+ * away, is kept in the batch but left out of the roll-ups: the ledger has it as merged. */
 enum store_result store_apply(struct store *s, const struct batch_name *name, const uint8_t *body,
-                              size_t body_len, const uint8_t *doc, size_t doc_len,
-                              int64_t arrival_ms);
+			      size_t body_len, const uint8_t *doc, size_t doc_len,
+			      int64_t arrival_ms);
 
 /* Rows of one grain and dimension with from <= start < until, in key order; site absent: all.
  * Key and row are lent for the call; not 0 from `each` stops and is returned. Else 0 or -errno. */
 typedef int store_row_fn(void *ctx, const struct rollup_key *key, const struct rollup_row *row);
 int store_scan(struct store *s, enum grain g, enum dim d, int64_t from_ms, int64_t until_ms,
-               struct text site, store_row_fn *each, void *ctx);
+	       struct text site, store_row_fn *each, void *ctx);
 
-/* One per node and UTC hour of arrival. */
+/* One per node and UTC hour of arrival; those whose hour begins in [from, until), in order of hour.
+ * Counts under names that this program does not know are kept, and not shown. */
 struct store_ledger_row {
 	char node[BATCH_NODE_MAX + 1];
 	int64_t hour_ms;
@@ -54,30 +63,32 @@ struct store_ledger_row {
 };
 typedef int store_ledger_fn(void *ctx, const struct store_ledger_row *row);
 int store_ledger(struct store *s, int64_t from_ms, int64_t until_ms, store_ledger_fn *each,
-                 void *ctx);
+		 void *ctx);
 
 /* One per node and epoch. */
 struct store_node {
 	char node[BATCH_NODE_MAX + 1];
 	uint8_t epoch[16];
 	int64_t first_ms, last_ms; /* arrival of the first and the latest batch, central's clock */
-	int64_t skew_ms; /* sealed_ms of the latest batch less its arrival */
-	int64_t interval_ms;    /* until - from of the latest batch that closed an interval */
+	int64_t skew_ms;           /* sealed_ms less arrival, of the batch with the highest seq */
+	int64_t interval_ms;       /* until - from of the highest that closed an interval */
 	uint64_t batches, events, bytes;
 	uint64_t contiguous_seq; /* every batch up to this one is stored */
 	uint64_t highest_seq;
-	int64_t complete_to_ms;  /* closes_ms of the latest such within the contiguous ones; 0: none */
+	int64_t
+	    complete_to_ms; /* closes_ms of the latest such within the contiguous ones; 0: none */
 };
 typedef int store_node_fn(void *ctx, const struct store_node *n);
 int store_nodes(struct store *s, store_node_fn *each, void *ctx);
 
-/* Sites seen so far, at most STORE_SITES_MAX. */
+/* Sites seen so far, at most STORE_SITES_MAX; further ones are counted in their rows all the same. */
 #define STORE_SITES_MAX 1024
 typedef int store_site_fn(void *ctx, struct text site);
 int store_sites(struct store *s, store_site_fn *each, void *ctx);
 
 struct store_stats {
-	uint64_t batches, events, bytes, applied, already, conflicts, broken, unavailable;
+	uint64_t batches, events, bytes;                           /* stored in all */
+	uint64_t applied, already, conflicts, broken, unavailable; /* answers since start */
 };
 void store_stats(struct store *s, struct store_stats *ret_stats);
 

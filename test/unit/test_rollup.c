@@ -1,3 +1,4 @@
+#include <check.h>
 #include <errno.h>
 
 #include "base/hash.h"

@@ -1,0 +1,135 @@
+/* store_bdb.h -- what the store_bdb_*.c files share; nobody else's.
+ *
+ * store_bdb.c: opening, closing, errors. store_bdb_record.c: keys and values of the small tables.
+ * store_bdb_twin.c: events that were stored before. store_bdb_apply.c: a batch as one transaction.
+ * store_bdb_scan.c: reading.
+ *
+ * Threads:  see struct store.
+ * Errors:   functions here return what Berkeley DB returns: 0, an errno (positive) or a DB_ code
+ *           (negative); bdb_errno turns it into the -errno of store.h.
+ */
+#ifndef CENTRAL_STORE_BDB_H
+#define CENTRAL_STORE_BDB_H
+
+#include <db.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "central/store.h"
+
+enum bdb_table {
+	TABLE_ROLLUPS,
+	TABLE_APPLIED,
+	TABLE_NODES,
+	TABLE_LEDGER,
+	TABLE_TAGS,
+	TABLE_SITES,
+	TABLE_META,
+	TABLE_N
+};
+
+struct bdb_totals {
+	uint64_t
+	    ordinal; /* of the batch applied last: they are numbered in the order of application */
+	uint64_t batches, events, bytes;
+};
+
+struct store {
+	/* constant after start */
+	DB_ENV *env;
+	DB *table[TABLE_N];
+	char *dir;
+	int lock_fd;
+	int64_t retry_window_ms;
+
+	/* guarded by writer: one batch at a time */
+	pthread_mutex_t writer;
+	DB *batches; /* of the month of the latest arrival */
+	int batches_month;
+	uint8_t *value; /* ROLLUP_VALUE_MAX */
+	bool checkpoint_failed, sites_full;
+
+	/* guarded by numbers */
+	pthread_mutex_t numbers;
+	struct bdb_totals totals;
+	struct store_stats answers;
+
+	atomic_bool broken; /* the environment wants recovery: nothing works until the next start */
+};
+
+/* 0 or -errno; notes a broken environment. */
+int bdb_errno(struct store *s, int rc);
+
+/* A value for get and put: in memory of ours, so that handles may be shared by threads. */
+DBT bdb_in(const void *bytes, size_t len);
+DBT bdb_out(void *buf, size_t cap);
+
+/* The batches that arrived in a month (months since year 0) stand in a file of their own, so that they
+ * can be removed by the month. Opens it, closing the one before. */
+int bdb_open_month(struct store *s, int64_t arrival_ms);
+
+/* -- records of the small tables (store_bdb_record.c) -- */
+
+#define BDB_KEY_MAX 512
+#define BDB_RECORD_MAX 256
+
+struct bdb_key {
+	uint8_t bytes[BDB_KEY_MAX];
+	size_t len;
+};
+
+void bdb_key_applied(const struct batch_id *id, uint64_t seq, struct bdb_key *ret_key);
+void bdb_key_node(const struct batch_id *id, struct bdb_key *ret_key);
+void bdb_key_ledger(int64_t hour_ms, const char *node, const char *name, struct bdb_key *ret_key);
+void bdb_key_ledger_from(int64_t hour_ms, struct bdb_key *ret_key);
+void bdb_key_tags(int64_t hour_ms, uint64_t ordinal, struct bdb_key *ret_key);
+enum { BDB_BATCH_BODY, BDB_BATCH_SKIPPED };
+void bdb_key_batch(uint64_t ordinal, uint8_t part, struct bdb_key *ret_key);
+
+bool bdb_key_tags_read(const void *bytes, size_t len, int64_t *ret_hour_ms);
+/* Name of the count in ret_name; hour and node in ret_row, the rest of it untouched. */
+bool bdb_key_ledger_read(const void *bytes, size_t len, struct store_ledger_row *ret_row,
+			 struct text *ret_name);
+
+struct bdb_applied {
+	uint64_t ordinal;
+	int64_t arrival_ms, closes_ms;
+	uint8_t checksum[16];
+};
+
+size_t bdb_applied_encode(const struct bdb_applied *a, uint8_t buf[BDB_RECORD_MAX]);
+bool bdb_applied_decode(const uint8_t *buf, size_t len, struct bdb_applied *ret_applied);
+
+size_t bdb_node_encode(const struct store_node *n, uint8_t buf[BDB_RECORD_MAX]);
+/* Name and epoch come from the key. */
+bool bdb_node_decode(const void *key, size_t key_len, const uint8_t *buf, size_t len,
+		     struct store_node *ret_node);
+
+size_t bdb_totals_encode(const struct bdb_totals *t, uint8_t buf[BDB_RECORD_MAX]);
+bool bdb_totals_decode(const uint8_t *buf, size_t len, struct bdb_totals *ret_totals);
+
+/* -- counts of a ledger row, by name -- */
+
+typedef int bdb_count_fn(void *ctx, const char *name, uint64_t count);
+/* Calls for every count that is not 0; stops at the first result that is not 0. */
+int bdb_ledger_each(const struct store_ledger_row *row, bdb_count_fn *each, void *ctx);
+/* Adds a count to what the name says; ignores names that are not known here. */
+void bdb_ledger_set(struct store_ledger_row *row, struct text name, uint64_t count);
+
+/* -- twins (store_bdb_twin.c) -- */
+
+struct bdb_twins {
+	struct twin_entry *entry; /* events with an id, sorted by tag */
+	int64_t *hour;            /* in which they are, ascending */
+	uint32_t n, hours;
+	uint8_t *skip; /* per event of the batch: stored before. NULL: none has an id */
+	uint64_t merged;
+};
+
+/* Finds events of the batch that were stored before, and equal ones within it. Caller is the writer. */
+int bdb_twins_find(struct store *s, const struct batch *b, struct bdb_twins *ret_twins);
+/* Remembers the others' ids; reorders the entries. */
+int bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordinal);
+void bdb_twins_fini(struct bdb_twins *t);
+
+#endif

@@ -1,0 +1,253 @@
+/* The same event told twice: by the browser to one node and by the backend to another.
+ *
+ * Every stored batch leaves the tags of its events (64 bits of the event id), sorted, one record per
+ * hour of the events. A new batch's tags are merged against the records of the hours that its events'
+ * retry window touches: reading a record is one pass over memory, and nothing is written per event. An
+ * id is recognised at least for the window, at most for an hour more on either side.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "central/store_bdb.h"
+
+struct twin_entry {
+	uint64_t tag;
+	int64_t ts_ms;
+	uint32_t event;
+};
+
+static int
+entry_order(const void *a, const void *b)
+{
+	const struct twin_entry *x = a, *y = b;
+
+	if (x->tag != y->tag)
+		return x->tag < y->tag ? -1 : 1;
+	return (x->event > y->event) - (x->event < y->event);
+}
+
+static int
+time_order(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Distinct hours of the entries, ascending. Before they are sorted by tag: as they come, an hour follows
+ * another seldom. */
+static int
+collect_hours(struct bdb_twins *t)
+{
+	int64_t *hour = malloc((t->n + 1) * sizeof(*hour));
+	uint32_t i, n = 0;
+
+	if (!hour)
+		return ENOMEM;
+	for (i = 0; i < t->n; i++)
+		if (n == 0 || hour[n - 1] != hour_of(t->entry[i].ts_ms))
+			hour[n++] = hour_of(t->entry[i].ts_ms);
+	qsort(hour, n, sizeof(*hour), time_order);
+	for (i = 0; i < n; i++)
+		if (t->hours == 0 || hour[i] != hour[t->hours - 1])
+			hour[t->hours++] = hour[i];
+	t->hour = hour;
+	return 0;
+}
+
+static int
+collect(const struct batch *b, struct bdb_twins *t)
+{
+	struct batch_cursor c;
+	struct batch_event e;
+	uint32_t i;
+	int rc;
+
+	t->entry = malloc((b->events + 1) * sizeof(*t->entry));
+	t->skip = calloc(b->events + 1, 1);
+	if (!t->entry || !t->skip)
+		return ENOMEM;
+	batch_cursor_init(b, &c);
+	for (i = 0; batch_next(&c, &e); i++)
+		if (e.event_tag)
+			t->entry[t->n++] = (struct twin_entry){e.event_tag, e.ts_ms, i};
+	rc = collect_hours(t);
+	qsort(t->entry, t->n, sizeof(*t->entry), entry_order);
+	return rc;
+}
+
+static void
+merge_event(struct bdb_twins *t, uint32_t event)
+{
+	t->merged += !t->skip[event];
+	t->skip[event] = 1;
+}
+
+static bool
+within(const struct twin_entry *e, int64_t hour_ms, int64_t window_ms)
+{
+	return hour_of(e->ts_ms - window_ms) <= hour_ms && hour_ms <= hour_of(e->ts_ms + window_ms);
+}
+
+/* Two of one batch: the first one counts. */
+static void
+merge_own(struct bdb_twins *t, int64_t window_ms)
+{
+	uint32_t i, first = 0;
+
+	for (i = 1; i < t->n; i++) {
+		if (t->entry[i].tag == t->entry[first].tag &&
+		    within(&t->entry[i], hour_of(t->entry[first].ts_ms), window_ms))
+			merge_event(t, t->entry[i].event);
+		else
+			first = i;
+	}
+}
+
+/* Tags of one record are ascending, as the entries are. */
+static int
+merge_record(struct bdb_twins *t, const uint8_t *bytes, size_t len, int64_t hour_ms,
+	     int64_t window_ms)
+{
+	struct reader r = reader_of(bytes, len);
+	uint64_t tag;
+	uint32_t i = 0, j;
+
+	if (len % 8 != 0)
+		return EINVAL;
+	while (i < t->n && reader_left(&r) > 0) {
+		tag = get_u64(&r);
+		while (i < t->n && t->entry[i].tag < tag)
+			i++;
+		for (j = i; j < t->n && t->entry[j].tag == tag; j++)
+			if (within(&t->entry[j], hour_ms, window_ms))
+				merge_event(t, t->entry[j].event);
+	}
+	return 0;
+}
+
+/* Only the writer changes this table, so a cursor outside of any transaction sees it whole. */
+static int
+merge_hour(struct store *s, DBC *cursor, DBT *value, struct bdb_twins *t, int64_t hour_ms)
+{
+	uint8_t found[BDB_KEY_MAX];
+	struct bdb_key from;
+	int64_t at;
+	DBT key;
+	int rc;
+
+	bdb_key_tags(hour_ms, 0, &from);
+	memcpy(found, from.bytes, from.len);
+	key = bdb_out(found, sizeof(found));
+	key.size = (uint32_t)from.len;
+	rc = cursor->get(cursor, &key, value, DB_SET_RANGE);
+	while (!rc && bdb_key_tags_read(found, key.size, &at) && at == hour_ms) {
+		rc = merge_record(t, value->data, value->size, hour_ms, s->retry_window_ms);
+		if (!rc)
+			rc = cursor->get(cursor, &key, value, DB_NEXT);
+	}
+	return rc == DB_NOTFOUND ? 0 : rc;
+}
+
+static int
+merge_stored(struct store *s, struct bdb_twins *t)
+{
+	int64_t around = hour_of(s->retry_window_ms + HOUR_MS - 1), at = 0, last;
+	DB *db = s->table[TABLE_TAGS];
+	DBT value = {.flags = DB_DBT_REALLOC};
+	DBC *cursor;
+	uint32_t i;
+	int rc = db->cursor(db, NULL, &cursor, 0);
+
+	if (rc)
+		return rc;
+	for (i = 0; i < t->hours && !rc; i++) {
+		last = t->hour[i] + around;
+		if (at < t->hour[i] - around)
+			at = t->hour[i] - around;
+		for (; at <= last && !rc; at += HOUR_MS)
+			rc = merge_hour(s, cursor, &value, t, at);
+	}
+	cursor->close(cursor);
+	free(value.data);
+	return rc;
+}
+
+int
+bdb_twins_find(struct store *s, const struct batch *b, struct bdb_twins *ret_twins)
+{
+	struct bdb_twins t = {0};
+	int rc = 0;
+
+	if (s->retry_window_ms > 0) {
+		rc = collect(b, &t);
+		if (!rc && t.n > 0) {
+			merge_own(&t, s->retry_window_ms);
+			rc = merge_stored(s, &t);
+		}
+	}
+	if (rc) {
+		bdb_twins_fini(&t);
+		return rc;
+	}
+	*ret_twins = t;
+	return 0;
+}
+
+static int
+hour_then_tag(const void *a, const void *b)
+{
+	const struct twin_entry *x = a, *y = b;
+	int64_t p = hour_of(x->ts_ms), q = hour_of(y->ts_ms);
+
+	return p != q ? (p < q ? -1 : 1) : entry_order(a, b);
+}
+
+/* Writes the new tags of the hour that begins at entry `from` to buf; returns where the next begins. */
+static uint32_t
+take_hour(const struct bdb_twins *t, uint32_t from, struct writer *buf)
+{
+	int64_t hour_ms = hour_of(t->entry[from].ts_ms);
+	uint32_t i;
+
+	for (i = from; i < t->n && hour_of(t->entry[i].ts_ms) == hour_ms; i++)
+		if (!t->skip[t->entry[i].event])
+			put_u64(buf, t->entry[i].tag);
+	return i;
+}
+
+int
+bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordinal)
+{
+	DB *db = s->table[TABLE_TAGS];
+	uint8_t *buf = t->n ? malloc((size_t)t->n * 8) : NULL;
+	struct bdb_key k;
+	struct writer w;
+	DBT key, value;
+	uint32_t i, next;
+	int rc = 0;
+
+	if (t->n > 0 && !buf)
+		return ENOMEM;
+	qsort(t->entry, t->n, sizeof(*t->entry), hour_then_tag);
+	for (i = 0; i < t->n && !rc; i = next) {
+		w = writer_of(buf, (size_t)t->n * 8);
+		next = take_hour(t, i, &w);
+		bdb_key_tags(hour_of(t->entry[i].ts_ms), ordinal, &k);
+		key = bdb_in(k.bytes, k.len);
+		value = bdb_in(buf, w.len);
+		rc = w.len ? db->put(db, txn, &key, &value, 0) : 0;
+	}
+	free(buf);
+	return rc;
+}
+
+void
+bdb_twins_fini(struct bdb_twins *t)
+{
+	free(t->entry);
+	free(t->hour);
+	free(t->skip);
+	*t = (struct bdb_twins){0};
+}
