@@ -75,6 +75,7 @@ journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms)
 	w->active = next;
 	w->reported = 0;
 	w->is_due = false;
+	w->touched = true;
 	if (w->has_pending)
 		add_pending(w);
 	note_left(w);
@@ -129,6 +130,7 @@ journal_append(struct journal_writer *w, struct wall_ms now, const struct event 
 		segment_put(w->active, payload, n);
 	if (!err)
 		++*counter(w->active, e->source, r);
+	w->touched = true;
 	note_left(w);
 	pthread_mutex_unlock(&w->lock);
 	return err;
@@ -140,6 +142,7 @@ journal_count(struct journal_writer *w, struct wall_ms now, enum event_source s,
 	pthread_mutex_lock(&w->lock);
 	if (!w->active || journal_over(w->active, now.ms))
 		(void)worker_swap(w, now);
+	w->touched = true;
 	if (w->active) {
 		++*counter(w->active, s, r);
 	} else {
@@ -155,6 +158,7 @@ journal_udp_dropped(struct journal_writer *w, struct wall_ms now, uint64_t n)
 	pthread_mutex_lock(&w->lock);
 	if (!w->active || journal_over(w->active, now.ms))
 		(void)worker_swap(w, now);
+	w->touched = true;
 	if (w->active) {
 		w->active->head->udp_dropped += n;
 	} else {

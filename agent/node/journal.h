@@ -17,7 +17,8 @@
  *           a writer). Resident is what was written and not sealed, and what is prefaulted ahead.
  * Durable:  an appended record survives the process at once; a power cut costs what `sync` allows:
  *           always: nothing, at the price of an msync by the worker for every accepted event;
- *           interval: at most sync_interval; off: what the kernel had not written.
+ *           interval: at most sync_interval; off: what the kernel had not written. A segment is
+ *           synced in any case before its batch gets a number.
  *           Counts of refused events are as durable as the header page that holds them: with
  *           sync = always they may be behind by sync_interval, since nobody was told of them.
  * Errors:   a failed msync is counted and never tried again as if it had worked: the segment gets no

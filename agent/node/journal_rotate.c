@@ -135,8 +135,8 @@ segment_number(struct journal *j, struct segment *s, struct wall_ms now, struct 
 		err = segment_tally(s);
 	if (err)
 		return err;
-	if (j->sync != SYNC_OFF &&
-	    (segment_sync_records(s, s->synced, s->used) < 0 || segment_sync_header(s) < 0))
+	/* whatever `sync` says: a number whose segment a power cut takes away would be a gap */
+	if (segment_sync_records(s, s->synced, s->used) < 0 || segment_sync_header(s) < 0)
 		log_error("a closed segment did not reach the disk; sealing it from memory",
 			  "segment=%u", s->index);
 	journal_last(j, &n.id);

@@ -24,6 +24,7 @@ struct journal_writer {
 	struct ledger pending;  /* judged while there was no segment */
 	uint64_t pending_dropped;
 	bool has_pending;
+	bool touched; /* something was judged since the sealer's last visit */
 	bool is_due; /* a forced rotation found no segment: the next one, forced or not, makes up */
 	/* atomic */
 	atomic_size_t left; /* bytes that active has room for */
@@ -44,6 +45,7 @@ struct journal {
 	void *wake_ctx;
 	/* the sealer's */
 	struct journal_seq seq;
+	int spare_err; /* of the last try to make segments ready: logged when it changes */
 	/* guarded by lock, with every segment's state */
 	pthread_mutex_t lock;
 	struct segment **spare; /* slots_n places, the last one is taken first */

@@ -1,8 +1,11 @@
 /* Sealing on real files: rounds at injected times, and the thread itself. */
 #include <check.h>
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -426,6 +429,113 @@ START_TEST(thread_keeps_up_with_a_worker_that_fills_segments)
 }
 END_TEST
 
+/* -- kill -9 of journal, sealer and spool together -- */
+
+#define LIVES 12
+
+static _Noreturn void
+live(int fd, uint64_t n, unsigned flush_every)
+{
+	struct sealer *sealer = NULL;
+	struct batch_id last;
+
+	if (seal_start(&conf, journal, spool, &sealer) < 0)
+		_exit(1);
+	for (;; n++) {
+		while (append((unsigned)(n % 2), wall_now(), n) < 0)
+			sched_yield();
+		if (write(fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
+			_exit(2);
+		if (n % flush_every == 0)
+			(void)seal_flush(sealer, WAIT_MS, &last);
+	}
+}
+
+/* One life of an agent, ended after `acks` acknowledgements: the last number acknowledged. */
+static uint64_t
+live_and_die(uint64_t from, uint64_t acks, unsigned flush_every)
+{
+	uint64_t n = 0, i;
+	int fd[2], status;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(fd), 0);
+	child = fork();
+	if (child == 0) {
+		close(fd[0]);
+		open_all(wall_now().ms - T0);
+		live(fd[1], from, flush_every);
+	}
+	close(fd[1]);
+	for (i = 0; i < acks; i++)
+		ck_assert_int_eq(read(fd[0], &n, sizeof(n)), sizeof(n));
+	ck_assert_int_eq(kill(child, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status));
+	while (read(fd[0], &n, sizeof(n)) == (ssize_t)sizeof(n))
+		;
+	close(fd[0]);
+	return n;
+}
+
+static void
+mark(const char *body, size_t len, uint8_t *times, uint64_t numbers)
+{
+	static uint8_t document[1 << 20];
+	struct batch_cursor cursor;
+	struct batch_event e;
+	struct batch_name name;
+	struct text frame;
+	struct batch b;
+	size_t n;
+
+	ck_assert_int_eq(batch_name_get((const uint8_t *)body, len, &name, &frame), 0);
+	n = ZSTD_decompress(document, sizeof(document), frame.at, frame.len);
+	ck_assert_int_eq(batch_decode(document, n, &b), 0);
+	ck_assert_uint_eq(ledger_verdict(&b.meta.ledger, VERDICT_ACCEPTED), b.events);
+	ck_assert_uint_eq(b.meta.lost, 0);
+	for (batch_cursor_init(&b, &cursor); batch_next(&cursor, &e);) {
+		ck_assert_uint_lt(e.visitor, numbers);
+		times[e.visitor]++;
+	}
+}
+
+START_TEST(every_acknowledged_event_is_in_exactly_one_batch_after_many_kill_9)
+{
+	static uint8_t times[1 << 20];
+	uint64_t acked[LIVES], next = 1, seq = 0, n;
+	struct batch_id id;
+	unsigned life;
+	char *body;
+	size_t len;
+
+	close_all();
+	conf.journal_segments = 16;
+	conf.batch_interval = 1000;
+	for (life = 0; life < LIVES; life++) {
+		acked[life] = live_and_die(next, 200 + 431 * (uint64_t)life, 100 + 77 * life);
+		next =
+		    acked[life] + 2; /* the one behind may be recorded, and was not acknowledged */
+	}
+	open_all(wall_now().ms - T0);
+	ck_assert_int_eq(round_at(wall_now().ms - T0, SEAL_STOP), 0);
+	while (spool_oldest(spool, &id, &body, &len) == 0) {
+		ck_assert_uint_eq(id.seq, ++seq);
+		mark(body, len, times, sizeof(times));
+		free(body);
+		ck_assert_int_eq(spool_remove(spool, &id), 0);
+	}
+	ck_assert_uint_eq(spool_broken(spool), 0);
+	for (life = 0, n = 1; life < LIVES; life++, n++) {
+		for (; n <= acked[life]; n++)
+			ck_assert_msg(times[n] == 1, "event %lu is in %u batches", (unsigned long)n,
+				      times[n]);
+		ck_assert_uint_le(times[n], 1);
+	}
+	ck_assert_uint_gt(seq, LIVES);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -449,6 +559,7 @@ main(void)
 	tcase_add_test(c, flush_with_few_segments_closes_every_writer);
 	tcase_add_test(c, thread_flushes_on_request_and_seals_the_rest_at_stop);
 	tcase_add_test(c, thread_keeps_up_with_a_worker_that_fills_segments);
+	tcase_add_test(c, every_acknowledged_event_is_in_exactly_one_batch_after_many_kill_9);
 	suite_add_tcase(suite, c);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
