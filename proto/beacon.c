@@ -147,7 +147,7 @@ read_field(struct decoding *d, enum field f)
 	const char *why = NULL;
 	struct text raw;
 
-	if (type == JSON_STRING && json_string(&d->json, &raw))
+	if (type == JSON_STRING && json_take_string(&d->json, &raw))
 		why = take_string(d, f, unescaped(d, raw));
 	else if (type == JSON_NUMBER && f == FIELD_VALUE && json_number(&d->json, &raw))
 		why = take_number(d->event, raw);

@@ -162,7 +162,7 @@ scan_escape(struct json *j)
 }
 
 bool
-json_string(struct json *j, struct text *ret_raw)
+json_take_string(struct json *j, struct text *ret_raw)
 {
 	const char *from;
 	uint8_t high = 0;
@@ -345,7 +345,7 @@ json_object_next(struct json *j, struct json_object *o, struct text *ret_key)
 		j->keys = o->first_key;
 		return false;
 	}
-	if (!json_string(j, ret_key) || !remember_key(j, o, *ret_key))
+	if (!json_take_string(j, ret_key) || !remember_key(j, o, *ret_key))
 		return false;
 	skip_space(j);
 	return accept(j, ':') || fail_syntax(j);
@@ -431,7 +431,7 @@ json_skip(struct json *j)
 	case JSON_ARRAY:
 		return skip_array(j);
 	case JSON_STRING:
-		return json_string(j, &raw);
+		return json_take_string(j, &raw);
 	case JSON_NUMBER:
 		return json_number(j, &raw);
 	case JSON_TRUE:

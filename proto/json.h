@@ -67,7 +67,7 @@ bool json_object_open(struct json *j, struct json_object *ret_object);
 bool json_object_next(struct json *j, struct json_object *o, struct text *ret_key);
 
 /* The string that stands next, as written between its quotes. */
-bool json_string(struct json *j, struct text *ret_raw);
+bool json_take_string(struct json *j, struct text *ret_raw);
 /* The number that stands next, as written. */
 bool json_number(struct json *j, struct text *ret_raw);
 /* Any value. */
@@ -75,7 +75,7 @@ bool json_skip(struct json *j);
 /* Nothing but white space is left. */
 bool json_end(struct json *j);
 
-/* Resolves the escapes of a string that json_string gave; out takes raw.len bytes at most. */
+/* Resolves the escapes of a string that json_take_string gave; out takes raw.len bytes at most. */
 size_t json_unescape(struct text raw, char *out);
 
 const char *json_error_text(enum json_error e);

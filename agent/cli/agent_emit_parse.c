@@ -21,7 +21,7 @@ take_string(struct parse *p, struct text *ret_text)
 	struct text raw;
 	size_t n;
 
-	if (json_peek(&p->json) != JSON_STRING || !json_string(&p->json, &raw))
+	if (json_peek(&p->json) != JSON_STRING || !json_take_string(&p->json, &raw))
 		return p->json.error ? json_error_text(p->json.error) : "must be a string";
 	n = json_unescape(raw, p->scratch);
 	*ret_text = (struct text){p->scratch, n};

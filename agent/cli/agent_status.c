@@ -19,7 +19,7 @@ print_text(struct json *j)
 	char *plain;
 	size_t len;
 
-	if (!json_string(j, &raw))
+	if (!json_take_string(j, &raw))
 		return false;
 	plain = malloc(raw.len + 1);
 	if (!plain)
@@ -144,7 +144,7 @@ print_error(const struct cli *cli, const char *body, long status)
 					break;
 				continue;
 			}
-			if (!json_string(&j, &raw) || raw.len >= sizeof(sentence))
+			if (!json_take_string(&j, &raw) || raw.len >= sizeof(sentence))
 				break;
 			sentence[json_unescape(raw, sentence)] = '\0';
 			cli_fail(cli, "not flushed: %s", sentence);

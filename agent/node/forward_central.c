@@ -272,7 +272,7 @@ central_says(struct text answer, const char *word)
 		return false;
 	while (json_object_next(&j, &o, &key)) {
 		if (text_is(key, "result") && json_peek(&j) == JSON_STRING) {
-			if (!json_string(&j, &value))
+			if (!json_take_string(&j, &value))
 				return false;
 			found = text_is(value, word);
 		} else if (!json_skip(&j)) {
