@@ -62,17 +62,6 @@ open_calendar(const struct conf *c)
 }
 
 static int
-open_store(const struct conf *c, struct central *s)
-{
-	int err = store_open(c, &s->store);
-
-	if (err)
-		log_error("cannot open the store", "dir=%s error=\"%s\"", c->central_data_dir,
-			  err == -EWOULDBLOCK ? "another process has it" : strerror(-err));
-	return err;
-}
-
-static int
 open_auth(const struct conf *c, struct central *s)
 {
 	int err = auth_open(c->central_data_dir, c->central_session, &s->auth);
@@ -138,7 +127,7 @@ start(const struct conf *c, struct central *s)
 	if (!err)
 		err = open_calendar(c);
 	if (!err)
-		err = open_store(c, s);
+		err = store_open(c, &s->store);
 	if (!err)
 		err = open_auth(c, s);
 	if (!err)

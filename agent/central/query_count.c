@@ -5,6 +5,16 @@
 
 #define FIRST_CAP 256
 
+int64_t
+period_of(struct period *p, int64_t t_ms)
+{
+	if (t_ms < p->start_ms || t_ms >= p->next_ms) {
+		p->start_ms = calendar_rotation_start(p->rotation, t_ms);
+		p->next_ms = calendar_rotation_next(p->rotation, p->start_ms);
+	}
+	return p->start_ms;
+}
+
 /* -- one count -- */
 
 void

@@ -50,6 +50,14 @@ json_t *query_number(uint64_t n);
 
 /* -- adding rows up (query_count.c) -- */
 
+/* The salt period of a time; remembers the latest, since rows come in order of time. */
+struct period {
+	enum rotation rotation;
+	int64_t start_ms, next_ms;
+};
+
+int64_t period_of(struct period *p, int64_t t_ms);
+
 struct count {
 	uint64_t events, repeats, unique_views;
 	uint64_t visitors; /* of finished periods */

@@ -5,7 +5,7 @@
 
 struct rows {
 	struct tally tally;
-	enum rotation rotation;
+	struct period period;
 	struct text type; /* only this one; absent: all */
 };
 
@@ -34,7 +34,7 @@ add_content(void *ctx, const struct rollup_key *key, const struct rollup_row *ro
 	if (w.bad)
 		return -EIO;
 	return tally_add(&rows->tally, (struct text){bytes, w.len},
-			 calendar_rotation_start(rows->rotation, key->start_ms), row);
+			 period_of(&rows->period, key->start_ms), row);
 }
 
 static json_t *
@@ -93,7 +93,7 @@ take_sort(const struct query_args *a, bool *ret_by_visitors, struct query_result
 void
 query_ask_top(struct query *q, const struct query_args *a, struct query_result *r)
 {
-	struct rows rows = {.rotation = q->rotation};
+	struct rows rows = {.period.rotation = q->rotation};
 	struct query_range range;
 	struct text site;
 	bool by_visitors;
@@ -124,7 +124,7 @@ add_key(void *ctx, const struct rollup_key *key, const struct rollup_row *row)
 	struct rows *rows = ctx;
 
 	return tally_add(&rows->tally, key->dim == DIM_SITE ? key->site : key->key,
-			 calendar_rotation_start(rows->rotation, key->start_ms), row);
+			 period_of(&rows->period, key->start_ms), row);
 }
 
 static bool
@@ -143,7 +143,7 @@ take_dim(const struct query_args *a, enum dim *ret_dim, struct query_result *r)
 void
 query_ask_breakdown(struct query *q, const struct query_args *a, struct query_result *r)
 {
-	struct rows rows = {.rotation = q->rotation};
+	struct rows rows = {.period.rotation = q->rotation};
 	struct query_range range;
 	struct text site;
 	bool by_visitors;

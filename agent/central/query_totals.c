@@ -7,7 +7,7 @@
 /* -- summary -- */
 
 struct summary {
-	enum rotation rotation;
+	struct period period;
 	struct text type; /* absent: site rows, which have no key */
 	struct count count;
 };
@@ -19,7 +19,7 @@ add_summary(void *ctx, const struct rollup_key *key, const struct rollup_row *ro
 
 	if (s->type.at && !text_eq(s->type, key->key))
 		return 0;
-	return count_add(&s->count, calendar_rotation_start(s->rotation, key->start_ms), row);
+	return count_add(&s->count, period_of(&s->period, key->start_ms), row);
 }
 
 static json_t *
@@ -38,7 +38,7 @@ summary_json(const struct query *q, const struct query_range *range, const struc
 void
 query_ask_summary(struct query *q, const struct query_args *a, struct query_result *r)
 {
-	struct summary s = {.rotation = q->rotation};
+	struct summary s = {.period.rotation = q->rotation};
 	struct nodes_state nodes = {0};
 	struct query_range range;
 	struct text site;
@@ -81,6 +81,7 @@ struct points {
 	struct point *point;
 	size_t n, at; /* at: the point whose rows are being counted */
 	struct count count, total;
+	struct period period;
 };
 
 static int
@@ -92,6 +93,7 @@ points_init(struct points *p, const struct query *q, enum grain g, const struct 
 
 	memset(p, 0, sizeof(*p));
 	p->query = q;
+	p->period.rotation = q->rotation;
 	p->grain = g;
 	count_init(&p->count, d);
 	count_init(&p->total, d);
@@ -148,7 +150,7 @@ add_point(void *ctx, const struct rollup_key *key, const struct rollup_row *row)
 		p->at++;
 	}
 	p->point[p->at].found = true;
-	period = calendar_rotation_start(p->query->rotation, key->start_ms);
+	period = period_of(&p->period, key->start_ms);
 	err =
 	    count_add(&p->count, p->grain == GRAIN_MONTH ? period : p->point[p->at].start_ms, row);
 	return err ? err : count_add(&p->total, period, row);
