@@ -230,6 +230,7 @@ START_TEST(two_headers_must_name_the_same_client)
 	expect(p, "10.0.0.1", "9.9.9.9", "for=8.8.8.8", "!10.0.0.1");
 	expect(p, "10.0.0.1", "9.9.9.9", "for=unknown", "!10.0.0.1");
 	expect(p, "10.0.0.1", "x", "for=9.9.9.9", "!10.0.0.1");
+	expect(p, "10.0.0.1", "x, 10.0.0.2", "for=x, for=10.0.0.2", "!10.0.0.1");
 	client_proxies_free(p);
 }
 END_TEST

@@ -146,6 +146,23 @@ START_TEST(a_full_bucket_forgets_the_oldest_and_counts_it)
 }
 END_TEST
 
+START_TEST(a_flood_of_one_bucket_is_counted_to_the_last)
+{
+	struct dedup *d = ids(15);
+	uint64_t before = stat_get(STAT_DEDUP_EVICTED), kept = 0, n;
+
+	for (n = 0; n < 70000; n++)
+		kept += offer(d, n, 0);
+	ck_assert_uint_eq(stat_get(STAT_DEDUP_EVICTED), before + kept - 15);
+	before = stat_get(STAT_DEDUP_EVICTED);
+	for (n = 0; n < 15; n++)
+		ck_assert(offer(d, 100000 + n, WINDOW_MS));
+	ck_assert_uint_eq(stat_get(STAT_DEDUP_EVICTED), before);
+	ck_assert(is_known(d, 69999, WINDOW_MS));
+	dedup_free(d);
+}
+END_TEST
+
 #define THREADS 4
 #define IDS 20000
 
@@ -387,6 +404,7 @@ main(void)
 	tcase_add_test(t, a_pause_of_many_windows_forgets_everything);
 	tcase_add_test(t, a_thread_with_an_older_reading_of_the_clock_sees_the_same);
 	tcase_add_test(t, a_full_bucket_forgets_the_oldest_and_counts_it);
+	tcase_add_test(t, a_flood_of_one_bucket_is_counted_to_the_last);
 	tcase_add_test(t, of_threads_with_the_same_id_exactly_one_is_first);
 	tcase_add_test(t, the_window_slides_with_every_click);
 	tcase_add_test(t, events_that_come_late_are_compared_by_their_own_time);
