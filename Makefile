@@ -54,6 +54,7 @@ all: $(B)/footfall-agent $(B)/footfall-central
 $(B)/libcommon.a: $(call obj,$(COMMON))
 $(B)/libnode.a: $(call obj,$(NODE)) $(B)/obj/gen/tracker.o
 $(B)/libcentral.a: $(call obj,$(CENTRAL)) $(B)/obj/gen/pages.o
+$(B)/libcli.a: $(call obj,$(sort $(CLI_AGENT) $(CLI_CENTRAL)))
 $(B)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -90,7 +91,7 @@ $(G)/pages.c: $(shell find dashboards/web/src dashboards/web/build.mjs -type f 2
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard test/fuzz/fuzz_*.c))
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(call obj,test/lib/fuzz_replay.c))
-LIBS := $(B)/libnode.a $(B)/libcentral.a $(B)/libcommon.a
+LIBS := $(B)/libcli.a $(B)/libnode.a $(B)/libcentral.a $(B)/libcommon.a
 $(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CENTRAL_LIBS)
