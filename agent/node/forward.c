@@ -19,6 +19,7 @@
 #define TOKEN_FILE_MAX 1024
 
 enum step { STEP_DONE, STEP_FAILED, STEP_NOTHING };
+enum errand { BATCHES, SALTS, ERRANDS }; /* what the central is asked for */
 
 struct forwarder {
 	/* constant after start */
@@ -41,7 +42,7 @@ struct forwarder {
 	struct batch_id seen; /* the oldest, unless empty */
 	bool aside_any;
 	struct batch_id aside; /* of those the central called broken, the lowest seq */
-	char error[CENTRAL_WHY_MAX];
+	char error[ERRANDS][CENTRAL_WHY_MAX]; /* the last failure, "" after a success */
 	char token_file[TOKEN_FILE_MAX];
 };
 
@@ -112,13 +113,13 @@ request_ms(struct forwarder *f)
 
 /* Logs the first failure and every change of its reason, not each try. */
 static void
-failed(struct forwarder *f, const char *what, const char *why)
+failed(struct forwarder *f, enum errand errand, const char *what, const char *why)
 {
 	bool news;
 
 	pthread_mutex_lock(&f->lock);
-	news = strcmp(f->error, why) != 0;
-	snprintf(f->error, sizeof(f->error), "%s", why);
+	news = strcmp(f->error[errand], why) != 0;
+	snprintf(f->error[errand], sizeof(f->error[errand]), "%s", why);
 	pthread_mutex_unlock(&f->lock);
 	stat_add(STAT_FORWARD_ERRORS, 1);
 	if (news)
@@ -126,16 +127,24 @@ failed(struct forwarder *f, const char *what, const char *why)
 }
 
 static void
-recovered(struct forwarder *f)
+recovered(struct forwarder *f, enum errand errand, const char *what)
 {
 	bool news;
 
 	pthread_mutex_lock(&f->lock);
-	news = f->error[0] != '\0';
-	f->error[0] = '\0';
+	news = f->error[errand][0] != '\0';
+	f->error[errand][0] = '\0';
 	pthread_mutex_unlock(&f->lock);
 	if (news)
-		log_info("the central takes batches again", "batches=%u", spool_count(f->spool));
+		log_info(what, "batches=%u", spool_count(f->spool));
+}
+
+static void
+token_was_denied(struct forwarder *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->reload = true; /* somebody may have put another one into the file */
+	pthread_mutex_unlock(&f->lock);
 }
 
 /* -- batches -- */
@@ -170,7 +179,8 @@ set_aside(struct forwarder *f, const struct batch_id *id, enum central_answer an
 	int err = spool_set_aside(f->spool, id, why);
 
 	if (err) {
-		failed(f, "a batch that the central refused cannot be set aside", strerror(-err));
+		failed(f, BATCHES, "a batch that the central refused cannot be set aside",
+		       strerror(-err));
 		return STEP_FAILED;
 	}
 	note_aside(f, id);
@@ -189,12 +199,13 @@ stored(struct forwarder *f, const struct batch_id *id, enum stat_id counter)
 	int err = spool_remove(f->spool, id);
 
 	if (err && err != -ENOENT) {
-		failed(f, "a batch that the central has cannot be removed; it is sent again",
+		failed(f, BATCHES,
+		       "a batch that the central has cannot be removed; it is sent again",
 		       strerror(-err));
 		return STEP_FAILED;
 	}
 	stat_add(counter, 1);
-	recovered(f);
+	recovered(f, BATCHES, "the central takes batches again");
 	return STEP_DONE;
 }
 
@@ -213,16 +224,15 @@ send_batch(struct forwarder *f, const struct batch_id *id, const char *body, siz
 	case CENTRAL_CONFLICT:
 		return set_aside(f, id, answer, why);
 	case CENTRAL_DENIED:
-		failed(f, "the central refuses this node's token; batches stay in the spool", why);
-		pthread_mutex_lock(&f->lock);
-		f->reload = true;
-		pthread_mutex_unlock(&f->lock);
+		failed(f, BATCHES,
+		       "the central refuses this node's token; batches stay in the spool", why);
+		token_was_denied(f);
 		return STEP_FAILED;
 	case CENTRAL_RETRY:
 	case CENTRAL_ANSWER_N:
 		break;
 	}
-	failed(f, "the central did not take a batch; batches stay in the spool", why);
+	failed(f, BATCHES, "the central did not take a batch; batches stay in the spool", why);
 	return STEP_FAILED;
 }
 
@@ -245,7 +255,7 @@ send_oldest(struct forwarder *f)
 	if (err == -ENOENT)
 		return STEP_NOTHING;
 	if (err) {
-		failed(f, "the spool cannot be read", strerror(-err));
+		failed(f, BATCHES, "the spool cannot be read", strerror(-err));
 		return STEP_FAILED;
 	}
 	step = send_batch(f, &id, body, len);
@@ -264,7 +274,9 @@ fetch_salts(struct forwarder *f)
 	int err;
 
 	if (n < 0) {
-		failed(f, "no salts from the central", why);
+		failed(f, SALTS, "no salts from the central; those at hand go on", why);
+		if (n == -EACCES)
+			token_was_denied(f);
 		f->salts_at = now_ms() + jitter(++f->salt_failures, f->c->forward_retry_max);
 		return;
 	}
@@ -276,8 +288,7 @@ fetch_salts(struct forwarder *f)
 	stat_add(STAT_SALT_FETCHES, 1);
 	f->salt_failures = 0;
 	f->salts_at = now_ms() + SALTS_EVERY_MS;
-	if (spool_count(f->spool) == 0)
-		recovered(f);
+	recovered(f, SALTS, "the central gives salts again");
 }
 
 static void
@@ -401,7 +412,8 @@ wait_locked(struct forwarder *f, const struct batch_id *id, int64_t timeout_ms, 
 		if (pthread_cond_timedwait(&f->changed, &f->lock, &until) == 0)
 			continue;
 		snprintf(why, why_size, "%s",
-			 f->error[0] ? f->error : "the central has not answered yet");
+			 f->error[BATCHES][0] ? f->error[BATCHES]
+					      : "the central has not answered yet");
 		return -ETIMEDOUT;
 	}
 	if (f->aside_any && same_epoch(&f->aside, id) && f->aside.seq <= id->seq)
@@ -436,7 +448,7 @@ void
 forward_status(struct forwarder *f, char *ret_text, size_t size)
 {
 	pthread_mutex_lock(&f->lock);
-	snprintf(ret_text, size, "%s", f->error);
+	snprintf(ret_text, size, "%s", f->error[BATCHES][0] ? f->error[BATCHES] : f->error[SALTS]);
 	pthread_mutex_unlock(&f->lock);
 }
 
