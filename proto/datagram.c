@@ -135,6 +135,7 @@ scan_item(struct reader *r)
 	return scan_tagged(r, tag);
 }
 
+/* Walks every item that a count promises, so that none is promised which is not there. */
 bool
 datagram_scan(const uint8_t *bytes, size_t len)
 {
@@ -153,7 +154,7 @@ datagram_scan(const uint8_t *bytes, size_t len)
 		}
 		left[depth]--;
 		item = scan_item(&r);
-		if (item.bad || r.bad || item.items > reader_left(&r))
+		if (item.bad || r.bad)
 			return false;
 		if (item.bytes && !get_bytes(&r, item.bytes))
 			return false;

@@ -38,8 +38,7 @@ enum {
 	FLAG_REPEAT = 8,
 	FLAG_DATAGRAM = 16,
 	FLAG_COUNTRY = 32,
-	FLAG_SESSION = 64,
-	FLAG_NONE = 128
+	FLAG_SESSION = 64
 };
 
 static bool
@@ -277,6 +276,6 @@ event_unpack(const uint8_t *buf, size_t len, struct event *ret_event)
 	e->site = get_text8(&r);
 	e->name = get_text8(&r);
 	e->referrer = get_text8(&r);
-	return !r.bad && reader_left(&r) == 0 && version == PAYLOAD_VERSION &&
-	       !(flags & FLAG_NONE) && event_valid(e) && event_flags(e) == flags;
+	return !r.bad && reader_left(&r) == 0 && version == PAYLOAD_VERSION && event_valid(e) &&
+	       event_flags(e) == flags;
 }

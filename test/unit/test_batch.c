@@ -28,6 +28,8 @@ some_meta(void)
 	m.udp_dropped = 3;
 	m.lost = 2;
 	m.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST] = 100;
+	m.ledger.count[SOURCE_BEACON][REASON_LIMITED_V6_64] = 5;
+	m.ledger.count[SOURCE_BEACON][REASON_LIMITED_V6_56] = 6;
 	m.ledger.count[SOURCE_DATAGRAM][REASON_INVALID_ID] = UINT64_C(1) << 40;
 	return m;
 }
@@ -502,6 +504,7 @@ static const struct {
     {"another key", "\xa7version", "\xa7Version", 8, -EBADMSG},
     {"unknown reason", "accepted.first", "accepted.fourt", 14, -EPROTONOSUPPORT},
     {"unknown verdict", "accepted.first", "acclaims.first", 14, -EPROTONOSUPPORT},
+    {"a reason twice", "limited.v6_56", "limited.v6_64", 13, -EBADMSG},
     {"no dot", "accepted.first", "accepted_first", 14, -EBADMSG},
     {"unknown source",
      "\xa6"
@@ -554,6 +557,77 @@ START_TEST(a_forged_document_is_refused)
 	ck_assert_msg(at != NULL, "%s: not there", forged[_i].what);
 	memcpy(at, forged[_i].to, forged[_i].n);
 	ck_assert_msg(batch_decode(m.doc, m.len, &b) == forged[_i].rc, "%s", forged[_i].what);
+	maker_free(&m);
+}
+END_TEST
+
+/* Puts bytes at the end of the bin that stands under the key. */
+static void
+lengthen(struct maker *m, const char *key, const char *bytes, size_t n)
+{
+	uint8_t *doc = malloc(m->len + n), *found;
+	char head[32];
+	int head_len = snprintf(head, sizeof(head), "%c%s\xc6", (int)(0xa0 | strlen(key)), key);
+	size_t at, len;
+
+	ck_assert(doc != NULL);
+	memcpy(doc, m->doc, m->len);
+	found = memmem(doc, m->len, head, (size_t)head_len);
+	ck_assert(found != NULL);
+	found += head_len;
+	len = (size_t)found[2] << 8 | found[3];
+	at = (size_t)(found - doc) + 4 + len;
+	found[2] = (uint8_t)((len + n) >> 8);
+	found[3] = (uint8_t)(len + n);
+	memmove(doc + at + n, doc + at, m->len - at);
+	memcpy(doc + at, bytes, n);
+	free(m->doc);
+	m->doc = doc;
+	m->len += n;
+}
+
+static const char *const columns[] = {
+    "flags", "ts",      "visitor_new", "visitor", "content",     "name",    "referrer",  "country",
+    "salt",  "browser", "system",      "device",  "session_new", "session", "event_tag", "value"};
+
+START_TEST(a_column_that_goes_on_behind_its_last_event_is_refused)
+{
+	struct maker m = random_batch(4, 20);
+	struct batch b;
+
+	lengthen(&m, columns[_i], "\0", 1);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), -EBADMSG);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(a_dictionary_has_no_more_entries_than_there_are_events)
+{
+	static const struct {
+		const char *key, *entry;
+		size_t n;
+	} entries[] = {{"names", "\x01x", 2},
+		       {"contents", "\x01\x01s\x01t\x01i", 7},
+		       {"referrers", "\x01x", 2},
+		       {"countries",
+			"\x02"
+			"XX",
+			3}};
+	struct maker m = random_batch(4, 2);
+	struct batch b;
+	int rc;
+
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	for (rc = 0; rc == 0;) {
+		uint32_t before = b.names + b.contents + b.referrers + b.countries;
+
+		lengthen(&m, entries[_i].key, entries[_i].entry, entries[_i].n);
+		rc = batch_decode(m.doc, m.len, &b);
+		if (rc == 0)
+			ck_assert_uint_eq(b.names + b.contents + b.referrers + b.countries,
+					  before + 1);
+	}
+	ck_assert_int_eq(rc, -EBADMSG);
 	maker_free(&m);
 }
 END_TEST
@@ -777,6 +851,9 @@ main(void)
 	tcase_add_test(t, every_cut_and_a_tail_are_refused);
 	tcase_add_test(t, flipped_bits_are_refused_or_harmless);
 	tcase_add_loop_test(t, a_forged_document_is_refused, 0, sizeof(forged) / sizeof(forged[0]));
+	tcase_add_loop_test(t, a_column_that_goes_on_behind_its_last_event_is_refused, 0,
+			    BATCH_COLUMNS);
+	tcase_add_loop_test(t, a_dictionary_has_no_more_entries_than_there_are_events, 0, 4);
 	tcase_add_test(t, the_golden_document_is_written_and_read);
 	tcase_add_test(t, the_golden_frame_is_written_and_read);
 	tcase_add_test(t, no_bit_of_a_named_body_can_change_unseen);

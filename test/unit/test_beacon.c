@@ -38,6 +38,8 @@ static const struct {
     {"\xef\xbb\xbf{" CONTENT "}", REASON_INVALID_JSON, NULL},
     {"{" CONTENT ",\"x\":\"\\u0000\"}", REASON_INVALID_JSON, NULL},
     {"{" CONTENT ",\"x\":\"\\ud800\"}", REASON_INVALID_JSON, NULL},
+    {"{" CONTENT ",\"x\":\"\\udc00\"}", REASON_INVALID_JSON, NULL},
+    {"{" CONTENT ",\"x\":\"\x1f\"}", REASON_INVALID_JSON, NULL},
     {"{" CONTENT ",\"x\":\"\\udc00\\ud800\"}", REASON_INVALID_JSON, NULL},
     {"{" CONTENT ",\"x\":\"\\ud800\\u0041\"}", REASON_INVALID_JSON, NULL},
     {"{" CONTENT ",\"x\":\"\xff\"}", REASON_INVALID_JSON, NULL},
