@@ -104,6 +104,24 @@ text_from_bytes(const uint8_t *bytes, size_t n, char *ret_text)
 	ret_text[2 * n] = '\0';
 }
 
+bool
+text_to_bytes(struct text t, uint8_t *ret_bytes, size_t n)
+{
+	size_t i;
+	int high, low;
+
+	if (t.len != 2 * n)
+		return false;
+	for (i = 0; i < n; i++) {
+		high = hex_digit(t.at[2 * i]);
+		low = hex_digit(t.at[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		ret_bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
 void
 text_from_uuid(const uint8_t uuid[16], char ret_text[37])
 {

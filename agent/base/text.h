@@ -57,4 +57,7 @@ void text_from_uuid(const uint8_t uuid[16], char ret_text[37]);
 /* Lower-case hexadecimal of n bytes and a NUL: needs 2n + 1 bytes. */
 void text_from_bytes(const uint8_t *bytes, size_t n, char *ret_text);
 
+/* Exactly 2n hexadecimal digits of either case into n bytes. False, with bytes undefined, else. */
+bool text_to_bytes(struct text t, uint8_t *ret_bytes, size_t n);
+
 #endif

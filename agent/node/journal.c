@@ -233,23 +233,35 @@ set_up(struct journal *j, const struct conf *c, unsigned writers)
 	return file_make_dir(j->dir);
 }
 
+/* -1 for any other name. */
+static long
+index_of(const char *name)
+{
+	const char *digits = name + strlen("segment-");
+	char *end;
+	long index;
+
+	if (strncmp(name, "segment-", strlen("segment-")) != 0)
+		return -1;
+	index = strtol(digits, &end, 10);
+	return end - digits == 4 && !*end && index >= 0 ? index : -1;
+}
+
 /* One more than the highest index of a segment file: an earlier configuration may have had more. */
 static int
 count_slots(struct journal *j)
 {
 	DIR *dir = opendir(j->dir);
 	struct dirent *d;
-	unsigned index;
-	int end;
 
 	if (!dir)
 		return -errno;
 	j->slots_n = j->segments_n;
 	while ((d = readdir(dir))) {
-		end = 0;
-		if (sscanf(d->d_name, "segment-%4u%n", &index, &end) == 1 && !d->d_name[end] &&
-		    index >= j->slots_n)
-			j->slots_n = index + 1;
+		long index = index_of(d->d_name);
+
+		if (index >= (long)j->slots_n)
+			j->slots_n = (unsigned)index + 1;
 	}
 	closedir(dir);
 	return 0;

@@ -325,7 +325,6 @@ page_is_zero(const uint8_t *page)
 int
 segment_load(struct segment *s)
 {
-	const uint8_t *payload;
 	size_t n;
 	int err = 0;
 
@@ -337,7 +336,7 @@ segment_load(struct segment *s)
 	if (err)
 		return err;
 	s->found = true;
-	for (s->used = 0; (payload = segment_record(s, &s->used, &n));) {
+	for (s->used = 0; segment_record(s, &s->used, &n);) {
 		s->records++;
 		s->payload += n;
 	}

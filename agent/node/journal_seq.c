@@ -77,31 +77,18 @@ read_seq(const char *state_dir, struct journal_seq *ret_seq)
 	return good;
 }
 
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 read_epoch(const char *state_dir, uint8_t ret_epoch[16])
 {
 	char path[PATH_MAX], *bytes = NULL;
-	size_t len, i;
-	bool good = false;
+	size_t len;
+	bool good;
 
 	if (snprintf(path, sizeof(path), "%s/epoch", state_dir) >= (int)sizeof(path) ||
 	    file_read(path, 64, &bytes, &len) < 0)
 		return false;
-	if (len == 33 && bytes[32] == '\n') {
-		good = true;
-		for (i = 0; good && i < 16; i++) {
-			int high = hex_digit(bytes[2 * i]), low = hex_digit(bytes[2 * i + 1]);
-
-			good = high >= 0 && low >= 0;
-			ret_epoch[i] = (uint8_t)(high << 4 | (low & 15));
-		}
-	}
+	good = len == 33 && bytes[32] == '\n' &&
+	       text_to_bytes((struct text){bytes, 32}, ret_epoch, 16);
 	free(bytes);
 	return good;
 }

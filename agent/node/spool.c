@@ -59,16 +59,9 @@ static bool
 parse_name(const char *name, uint8_t ret_epoch[16], uint64_t *ret_seq)
 {
 	char again[NAME_BYTES];
-	unsigned byte;
-	size_t i;
 
-	if (strlen(name) != 59)
+	if (strlen(name) != 59 || !text_to_bytes((struct text){name, 32}, ret_epoch, 16))
 		return false;
-	for (i = 0; i < 16; i++) {
-		if (sscanf(name + 2 * i, "%2x", &byte) != 1)
-			return false;
-		ret_epoch[i] = (uint8_t)byte;
-	}
 	*ret_seq = strtoull(name + 33, NULL, 10);
 	make_name(ret_epoch, *ret_seq, again);
 	return strcmp(name, again) == 0;

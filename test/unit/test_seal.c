@@ -12,12 +12,13 @@
 #include "base/hash.h"
 #include "node/journal_state.h"
 #include "node/seal.h"
+#include "test/unit/scratch.h"
 
 #define SEGMENT_FILE ((size_t)64 << 10)
 #define T0 INT64_C(1763812800000) /* 2025-11-22T12:00:00Z, the start of an hour */
 #define WAIT_MS 30000             /* for what takes milliseconds; longer is a failure */
 
-static char dir[64];
+static char dir[SCRATCH_MAX];
 static char node_name[] = "web-1", sync_interval[] = "interval";
 static struct conf conf;
 static struct journal *journal;
@@ -45,9 +46,7 @@ static void
 set_up(void)
 {
 	ck_assert_int_eq(hash_init(), 0);
-	snprintf(dir, sizeof(dir), "%s/footfall-seal-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, "seal");
 	conf = (struct conf){
 	    .node_name = node_name,
 	    .node_state_dir = dir,
@@ -66,11 +65,8 @@ set_up(void)
 static void
 tear_down(void)
 {
-	char command[96];
-
 	close_all();
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	ck_assert_int_eq(system(command), 0);
+	scratch_remove(dir);
 }
 
 static struct wall_ms

@@ -11,29 +11,25 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "node/spool.h"
+#include "test/unit/scratch.h"
 
 #define FRAME 200
 
-static char dir[64];
+static char dir[SCRATCH_MAX];
 static struct conf conf;
 
 static void
 set_up(void)
 {
 	ck_assert_int_eq(hash_init(), 0);
-	snprintf(dir, sizeof(dir), "%s/footfall-spool-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, "spool");
 	conf = (struct conf){.node_state_dir = dir, .batch_spool_max = 1 << 20};
 }
 
 static void
 tear_down(void)
 {
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	ck_assert_int_eq(system(command), 0);
+	scratch_remove(dir);
 }
 
 static struct batch_id
@@ -268,7 +264,7 @@ START_TEST(damaged_file_is_set_aside_counted_and_does_not_stop_the_next)
 	ck_assert_uint_eq(spool_broken(s), 1);
 	file_of(1, 2, "/broken", path);
 	ck_assert_int_eq(stat(path, &st), 0);
-	strcat(path, ".why");
+	snprintf(path + strlen(path), 8, ".why");
 	ck_assert_int_eq(stat(path, &st), 0);
 	spool_close(s);
 	s = open_spool(); /* and is still counted, its number still taken */
@@ -332,7 +328,7 @@ START_TEST(batch_that_the_central_refuses_is_set_aside_with_its_reason)
 	ck_assert_int_eq(spool_set_aside(s, &id, "422 unknown column"), 0);
 	ck_assert_int_eq(spool_set_aside(s, &id, "again"), -ENOENT);
 	file_of(1, 1, "/broken", path);
-	strcat(path, ".why");
+	snprintf(path + strlen(path), 8, ".why");
 	ck_assert_int_eq(file_read(path, 100, &why, &len), 0);
 	ck_assert_str_eq(why, "422 unknown column");
 	free(why);
