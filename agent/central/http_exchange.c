@@ -239,6 +239,8 @@ find_route(struct http_server *s, struct exchange *x, const char *method)
 			return true;
 		}
 		other = other ? other : route;
+		if (!route->prefix)
+			break; /* the path is this one's alone */
 	}
 	if (!other) {
 		http_answer_error(&x->answer, 404, "nothing is served here");
