@@ -186,6 +186,7 @@ set_up(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 }
 
+/* Nothing is left for the next test, which may run in the same process. */
 static void
 tear_down(void)
 {
@@ -198,6 +199,9 @@ tear_down(void)
 	conf_free(conf);
 	if (central.daemon)
 		MHD_stop_daemon(central.daemon);
+	central.daemon = NULL;
+	central.at = central.lines = central.n_got = central.salts_len = 0;
+	forwarder = NULL;
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	ck_assert_int_eq(system(command), 0);
 }
