@@ -18,7 +18,9 @@ enum mark {
 	MARK_PRODUCT = 64,
 	MARK_VERSION = 128, /* a number must follow */
 	MARK_PHRASE = 256,  /* nothing of its own may follow */
-	MARK_ODD = 512      /* one of these was not so */
+	MARK_ODD = 512,     /* one of these was not so */
+	MARK_DOMAIN = 1024, /* a contact, but on a telephone: shops name their apps so */
+	MARK_PHONE = 2048
 };
 
 struct rule {
@@ -271,6 +273,8 @@ static const char *
 judge_form(struct text ua, unsigned marks, const struct form *f)
 {
 	if ((marks & MARK_CONTACT) && !(marks & MARK_PLAYER))
+		return "contact";
+	if ((marks & MARK_DOMAIN) && !(marks & (MARK_PHONE | MARK_PLAYER)))
 		return "contact";
 	if (!f->has_digit && !(marks & MARK_PLAYER))
 		return "shape";

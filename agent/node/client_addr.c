@@ -310,7 +310,6 @@ client_addr_find(const struct client_proxies *p, const struct sockaddr *peer,
 		*ret_addr = f;
 	else if (x_good && f_good && memcmp(&x, &f, sizeof(x)) == 0)
 		*ret_addr = x;
-	else
-		*ret_malformed =
-		    true; /* a proxy appended to one, a client may have written the other */
+	else /* a proxy appended to one, a client may have written the other */
+		*ret_malformed = true;
 }

@@ -31,8 +31,8 @@
 #define SLOT_BYTES 64
 #define SLOT_CHECKED 48
 #define FILE_BYTES (SLOT_BYTES * (1 + VISITOR_SALTS_MAX))
-#define OWN_KEEP_MS (48 * HOUR_MS)         /* as long as the central keeps its own */
-#define OWN_AHEAD_MS (10 * 60 * SECOND_MS) /* some calls of visitor_salts_tend before midnight */
+#define OWN_KEEP_MS (48 * HOUR_MS)     /* as long as the central keeps its own */
+#define OWN_AHEAD_MS (600 * SECOND_MS) /* some calls of visitor_salts_tend before midnight */
 #define SALT_WORDS 6
 
 static const char magic[] = "ffsalts1";

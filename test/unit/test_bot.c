@@ -39,6 +39,8 @@ static const char *const people[] = {
     "Mozilla/5.0 (Linux; Android 13; X; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 "
     "Chrome/120.0.0.0 Mobile Safari/537.36 CamScanner/6.1",
     "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0)",
+    "Mozilla/5.0 (Linux; Android 14; Shop.com/26.2; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Version/4.0 Chrome/120.0.0.0 Mobile Safari/537.36",
     "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Trident/6.0)",
     "Mozilla/5.0 (compatible; Konqueror/4.5; Linux) KHTML/4.5.4 (like Gecko)",
     "Opera/9.80 (Windows NT 6.1) Presto/2.12.388 Version/12.16",
@@ -223,7 +225,7 @@ judge(const char *ua, const char *language, const char *fetch, const char *purpo
 
 START_TEST(only_contradictions_speak_against_a_person)
 {
-	const char *chrome = people[0], *ie = people[9], *opera = people[12], *app = people[16];
+	const char *chrome = people[0], *ie = people[9], *opera = people[13], *app = people[17];
 
 	ck_assert_int_eq(judge(chrome, "en", "cors", NULL), REASON_ACCEPTED_FIRST);
 	ck_assert_int_eq(judge(chrome, NULL, NULL, NULL), REASON_ACCEPTED_FIRST);
