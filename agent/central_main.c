@@ -101,7 +101,7 @@ start_web(const struct conf *c, struct central *s)
 static int
 write_listen(const struct conf *c, const struct central *s)
 {
-	struct cli_listen line[HTTP_LISTEN_MAX];
+	struct cli_listen line[HTTP_LISTEN_MAX] = {{"", ""}};
 	const char *address;
 	size_t n;
 	int err;
@@ -278,6 +278,8 @@ check(struct cli *cli)
 
 	if (!cli_args_are(cli, 0, 0))
 		return cli_usage(cli);
+	if (conf_check_files(cli->conf, CONF_CENTRAL, stderr))
+		return CLI_FAILED;
 	if (verbose)
 		conf_print(cli->conf, CONF_CENTRAL, stdout);
 	return CLI_OK; /* faults were found before */

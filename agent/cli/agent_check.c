@@ -10,6 +10,8 @@ agent_check(struct cli *cli)
 
 	if (!cli_args_are(cli, 0, 0))
 		return cli_usage(cli);
+	if (conf_check_files(cli->conf, CONF_AGENT, stderr))
+		return CLI_FAILED;
 	if (whole)
 		conf_print(cli->conf, CONF_AGENT, stdout);
 	else

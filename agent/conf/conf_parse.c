@@ -461,31 +461,6 @@ parse(struct conf_loader *l, const char *override_arg, const char *text)
 	return err;
 }
 
-/* Values of overrides are taken as they stand, lists divided at commas, so that no quoting is needed
- * inside them; what begins like a list or a quoted text is read as in a file. */
-static void
-print_override(FILE *out, enum option_id id, const char *value)
-{
-	const struct option *o = &conf_options[id];
-	size_t n;
-
-	fprintf(out, "%s { %s = ", conf_sections[o->section].name, o->key);
-	if (value[0] == '{' || value[0] == '"' || value[0] == '\'') {
-		fputs(value, out);
-	} else if (o->type != OPTION_LIST) {
-		option_quote((struct text){value, strlen(value)}, out);
-	} else {
-		putc('{', out);
-		for (; *value; value += n + (value[n] == ',')) {
-			n = strcspn(value, ",");
-			option_quote((struct text){value, n}, out);
-			fputs(value[n] ? ", " : "", out);
-		}
-		putc('}', out);
-	}
-	fputs(" }", out);
-}
-
 /* Ends the text in *buf, that `out` was opened on, and reads it. */
 static int
 parse_stream(struct conf_loader *l, const char *override_arg, FILE *out, char *const *buf)
@@ -507,7 +482,7 @@ conf_parse_file(struct conf_loader *l, const char *text)
 
 	if (!out)
 		return -ENOMEM;
-	fputs(text, out);
+	conf_text_without_comments(text, out);
 	return parse_stream(l, NULL, out, &buf);
 }
 
@@ -536,6 +511,6 @@ conf_parse_override(struct conf_loader *l, const char *arg)
 	out = open_memstream(&text, &size);
 	if (!out)
 		return -ENOMEM;
-	print_override(out, id, arg + len + 1);
+	conf_text_of_override(id, arg + len + 1, out);
 	return parse_stream(l, arg, out, &text);
 }

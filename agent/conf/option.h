@@ -128,6 +128,16 @@ int conf_parse_override(struct conf_loader *l, const char *arg);
 __attribute__((format(printf, 3, 4))) void conf_fault(struct conf_loader *l, enum option_id id,
 						      const char *fmt, ...);
 
+/* -- conf_text.c: what libconfuse is given -- */
+
+/* The text with blanks for comments: libconfuse counts a line three times when it ends in one. */
+void conf_text_without_comments(const char *text, FILE *out);
+
+/* `section { key = value }` of an override. Values are taken as they stand, lists divided at
+ * commas, so that no quoting is needed inside them; what begins like a list or a quoted text is
+ * read as in a file. */
+void conf_text_of_override(enum option_id id, const char *value, FILE *out);
+
 /* -- conf_check.c: what holds between settings, and what strings must look like -- */
 void conf_check(struct conf_loader *l, enum conf_program program);
 

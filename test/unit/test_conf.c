@@ -291,6 +291,29 @@ START_TEST(unknown_names_do_not_hide_what_follows)
 }
 END_TEST
 
+START_TEST(comments_of_every_kind_are_skipped_and_lines_counted)
+{
+	struct conf *c;
+
+	ck_assert(!agent("# one\n"
+			 "http { // two\n"
+			 "  workers = 0#three\n"
+			 "  /* four\n"
+			 "     five */ burst = 1\n"
+			 "  idle_timeout = \"# \\\" //\" }\n"
+			 "#\n"
+			 "admit { burst = 'a\nb' rate = 1 }\n"));
+	ck_assert(strstr(faults, ":3: http.workers") && strstr(faults, ":5: no key burst") &&
+		  strstr(faults, ":6: http.idle_timeout: \"# \" //\"") &&
+		  strstr(faults, ":9: admit.rate"));
+	c = agent("forward { central = http://h/a#c\n token_file = '/t#o//k/*' /**/ }");
+	ck_assert_msg(c != NULL, "%s", faults);
+	ck_assert_str_eq(c->forward_central, "http://h/a");
+	ck_assert_str_eq(c->forward_token_file, "/t#o//k/*");
+	conf_free(c);
+}
+END_TEST
+
 START_TEST(a_key_is_set_once)
 {
 	ck_assert(!agent("http { workers = 2 }\nhttp { workers = 3 }"));
@@ -659,6 +682,7 @@ main(void)
 	tcase_add_test(t, switches_and_words_are_what_the_table_names);
 	tcase_add_test(t, every_fault_is_reported_with_its_line);
 	tcase_add_test(t, unknown_names_do_not_hide_what_follows);
+	tcase_add_test(t, comments_of_every_kind_are_skipped_and_lines_counted);
 	tcase_add_test(t, a_key_is_set_once);
 	tcase_add_test(t, a_torn_text_is_a_fault_and_harms_no_later_one);
 	tcase_add_test(t, a_file_that_cannot_be_read_is_a_fault);
