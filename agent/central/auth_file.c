@@ -55,15 +55,15 @@ static bool
 parse_line(const char *line, struct access_entry *ret_entry)
 {
 	struct access_entry e = {0};
-	char kind[8];
+	char kind[8], created[24], *end = NULL;
 
 	_Static_assert(EVENT_NAME_MAX == 64 && ACCESS_SECRET_MAX == 128, "the widths below");
-	if (sscanf(line, "%7s %64s %" SCNd64 " %127s", kind, e.name, &e.created_ms, e.secret) !=
-		4 ||
+	if (sscanf(line, "%7s %64s %23s %127s", kind, e.name, created, e.secret) != 4 ||
 	    !parse_kind(kind, &e.kind) || !event_name_valid(text_of(e.name)))
 		return false;
+	e.created_ms = strtoll(created, &end, 10);
 	*ret_entry = e;
-	return true;
+	return *end == '\0';
 }
 
 static int

@@ -148,7 +148,7 @@ query_ask_breakdown(struct query *q, const struct query_args *a, struct query_re
 	struct text site;
 	bool by_visitors;
 	int64_t limit;
-	enum dim dim;
+	enum dim dim = DIM_SITE;
 	int err;
 
 	if (!query_take_range(a, &range, r) || !take_dim(a, &dim, r) ||

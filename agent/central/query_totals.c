@@ -99,7 +99,7 @@ points_init(struct points *p, const struct query *q, enum grain g, const struct 
 	count_init(&p->total, d);
 	for (t = range->from_ms; t < range->until_ms; t = calendar_next(g, calendar_start(g, t)))
 		n++;
-	p->point = calloc(n, sizeof(*p->point));
+	p->point = calloc(n + 1, sizeof(*p->point));
 	if (!p->point)
 		return -ENOMEM;
 	for (t = range->from_ms; t < range->until_ms; t = next) {

@@ -92,8 +92,8 @@ home_store(struct maker *m, int64_t arrival_ms)
 	enum store_result result;
 
 	maker_finish(m);
-	result = store_apply(home.store, &m->name, m->body, m->body_len, m->doc, m->doc_len,
-			     arrival_ms);
+	result =
+	    store_apply(home.store, &m->name, m->body, m->body_len, m->doc, m->doc_len, arrival_ms);
 	maker_free(m);
 	return result;
 }

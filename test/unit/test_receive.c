@@ -149,7 +149,7 @@ START_TEST(a_name_that_differs_from_the_documents_is_broken)
 	batch.name.id.seq = 2;
 	rename_batch();
 	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status, 422);
-	strcpy(batch.name.id.node, "web-9");
+	memcpy(batch.name.id.node, "web-9", 6);
 	rename_batch();
 	ck_assert_uint_eq(receive_batch(gate, "web-9", body_of(&batch), ARRIVAL).status, 422);
 	ck_assert_uint_eq(stored(), 0);

@@ -156,8 +156,8 @@ START_TEST(another_rotation_leaves_no_two_salts_for_one_moment)
 	struct salt salt[SALTS_MAX];
 	int n, i;
 
-	given(ROTATION_DAY, NOON, salt);
-	n = given(ROTATION_WEEK, NOON, salt);
+	given(ROTATION_DAY, NOON + DAY_MS, salt); /* Monday: the week begins with the day */
+	n = given(ROTATION_WEEK, NOON + DAY_MS, salt);
 	ck_assert_int_ge(n, 2);
 	for (i = 1; i < n; i++)
 		ck_assert_int_eq(salt[i].from_ms, salt[i - 1].until_ms);
