@@ -17,7 +17,7 @@ void log_init(const char *program, enum log_level level);
 /* log_line(LOG_WARN, "central unreachable", "batch=%u retry_ms=%d", …): the message is quoted, the
  * formatted fields follow as they are; fields may be "". */
 __attribute__((format(printf, 3, 4))) void log_line(enum log_level level, const char *message,
-                                                    const char *fields, ...);
+						    const char *fields, ...);
 
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)

@@ -50,7 +50,7 @@ struct conf {
  * what `program` uses. Both programs accept a file that holds the other's sections too. 0 with
  * *ret_conf to be freed by conf_free, or -EINVAL with the faults written to `faults`. */
 int conf_load(enum conf_program program, const char *path, char *const overrides[], size_t n,
-              FILE *faults, struct conf **ret_conf);
+	      FILE *faults, struct conf **ret_conf);
 void conf_free(struct conf *c);
 
 /* For `run` and `check`: that the files which `program` will need can be read, secrets with mode
