@@ -58,7 +58,7 @@ take_id(struct parse *p)
 static const char *
 take_event_id(struct parse *p)
 {
-	struct text t;
+	struct text t = {NULL, 0};
 	const char *fault = take_string(p, &t);
 
 	if (fault)
@@ -79,7 +79,7 @@ take_value(struct parse *p)
 static const char *
 take_time(struct parse *p)
 {
-	double ms;
+	double ms = 0;
 	const char *fault = take_number(p, &ms);
 
 	if (fault)
@@ -93,7 +93,7 @@ take_time(struct parse *p)
 static const char *
 take_referrer(struct parse *p)
 {
-	struct text url;
+	struct text url = {NULL, 0};
 	const char *fault = take_string(p, &url);
 
 	if (fault)

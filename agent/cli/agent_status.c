@@ -8,7 +8,7 @@
 
 #define STATUS_MS 10000
 /* a flush waits as long as batches move; the agent itself ends one that does not */
-#define FLUSH_MS (24 * 3600 * INT64_C(1000))
+#define FLUSH_MS (INT64_C(24) * 3600 * 1000)
 
 /* -- a status for people: one "key: value" a line, nested ones indented -- */
 

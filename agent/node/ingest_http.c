@@ -411,7 +411,7 @@ is_drained(struct ingest_http *h)
 void
 ingest_http_stop(struct ingest_http *h, int64_t drain_ms)
 {
-	const struct timespec step = {0, DRAIN_STEP_MS * 1000000};
+	const struct timespec step = {0, DRAIN_STEP_MS * 1000000L};
 	int64_t until = mono_now().us / 1000 + drain_ms;
 	size_t i;
 
