@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "node/udp_trust.h"
 #include "proto/beacon.h"
 #include "proto/datagram.h"
 #include "stats/stats.h"
@@ -31,6 +32,7 @@ struct ingest_udp {
 	size_t n;
 	int stop_fd;
 	pthread_t thread;
+	struct udp_trust *trust;
 	/* owner only */
 	struct udp_socket *socket;
 	struct pollfd *polled;
@@ -131,21 +133,22 @@ static void
 take_datagram(struct ingest_udp *u, const struct mmsghdr *m)
 {
 	const struct sockaddr *peer = m->msg_hdr.msg_name;
-	const uint8_t *bytes = m->msg_hdr.msg_iov->iov_base;
+	struct text bytes = {m->msg_hdr.msg_iov->iov_base, m->msg_len}, payload;
 	struct admit_request q = {.now = wall_now()};
-	enum reason r = REASON_INVALID_MSGPACK;
 	unsigned n, i;
+	enum reason r;
 
-	if (!socket_is_local(peer)) {
-		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, REASON_INVALID_UNTRUSTED);
-		return;
-	}
 	if ((m->msg_hdr.msg_flags & MSG_TRUNC) || m->msg_len > DATAGRAM_MAX) {
 		stat_add(STAT_UDP_TRUNCATED, 1);
 		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, REASON_INVALID_TOO_LARGE);
 		return;
 	}
-	n = datagram_open(u->decoder, bytes, m->msg_len, &r);
+	r = udp_trust_judge(u->trust, peer, bytes, q.now, &payload);
+	if (r != REASON_ACCEPTED_FIRST) {
+		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, r);
+		return;
+	}
+	n = datagram_open(u->decoder, (const uint8_t *)payload.at, payload.len, &r);
 	if (n == 0)
 		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, r);
 	client_addr_of_peer(peer, &q.addr);
@@ -203,7 +206,7 @@ count_all_drops(struct ingest_udp *u)
 static void
 take_what_is_left(struct ingest_udp *u)
 {
-	int64_t until = mono_now().us + LAST_MS * 1000;
+	int64_t until = mono_now().us + LAST_MS * INT64_C(1000);
 	size_t i;
 
 	for (i = 0; i < u->n; i++)
@@ -227,7 +230,7 @@ udp_main(void *ctx)
 		for (i = 0; i < u->n; i++)
 			if (u->polled[i].revents)
 				take_batch(u, &u->socket[i]);
-		if (mono_now().us - tick >= TICK_MS * 1000) {
+		if (mono_now().us - tick >= TICK_MS * INT64_C(1000)) {
 			tick = mono_now().us;
 			count_all_drops(u);
 		}
@@ -249,6 +252,7 @@ free_all(struct ingest_udp *u)
 	if (u->stop_fd >= 0)
 		close(u->stop_fd);
 	datagram_decoder_free(u->decoder);
+	udp_trust_free(u->trust);
 	free(u->socket);
 	free(u->polled);
 	free(u);
@@ -284,7 +288,9 @@ ingest_udp_start(const struct conf *c, struct admit_worker *worker, struct journ
 	u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	point_messages(u);
 	if (u->decoder)
-		err = u->stop_fd < 0 ? -errno : open_sockets(u, c);
+		err = u->stop_fd < 0 ? -errno : udp_trust_new(c, wall_now(), &u->trust);
+	if (!err)
+		err = open_sockets(u, c);
 	if (!err)
 		err = -pthread_create(&u->thread, NULL, udp_main, u);
 	if (err) {
@@ -293,6 +299,12 @@ ingest_udp_start(const struct conf *c, struct admit_worker *worker, struct journ
 	}
 	*ret_udp = u;
 	return 0;
+}
+
+void
+ingest_udp_reload(struct ingest_udp *u, const char *keys_file)
+{
+	udp_trust_reload(u->trust, keys_file, wall_now());
 }
 
 void
