@@ -3,9 +3,10 @@
 #   make test       everything, one closing line            make lint    formatting, analysers, layers
 #   make asan tsan  unit tests and scenarios, sanitized     make fuzz    FUZZ_SECONDS=30 for each decoder
 #   make cover      lines that the tests reach              make example agent.conf.example from options.def
-#   make deps       Debian packages that are missing        make install DESTDIR= PREFIX=/usr/local
+#   make torture    KILLS=1000 SEED=n: kill -9 under load   make install DESTDIR= PREFIX=/usr/local
+#   make deps       Debian packages that are missing
 #   make clean      removes build/
-# Variables: VARIANT=release|asan|tsan|fuzz|cover  CC=gcc|clang  WERROR=1  BUILD=build  PARTS="unit scenario"
+# Variables: VARIANT=release|asan|tsan|fuzz|cover|crash  CC=gcc|clang  WERROR=1  BUILD=build  PARTS="unit scenario"
 .DEFAULT_GOAL := all
 ifeq ($(origin CC),default)
 CC      := gcc
@@ -30,7 +31,9 @@ FLAGS_asan    := $(SANE) -fsanitize=address,undefined -fno-sanitize-recover=unde
 FLAGS_tsan    := $(SANE) -fsanitize=thread
 FLAGS_fuzz    := $(SANE) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FLAGS_cover   := -O0 -g --coverage
+FLAGS_crash   := $(FLAGS_release) -DFOOTFALL_CRASH_POINTS
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+LDFLAGS_crash   := $(LDFLAGS_release)
 LDFLAGS_cover   := --coverage
 CPPFLAGS += -D_GNU_SOURCE -Iagent -I. -I$(G)
 override CFLAGS += -std=c11 $(WARN) $(FLAGS_$(VARIANT)) -pthread
@@ -101,9 +104,15 @@ $(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(LIBS)
 $(B)/example: $(B)/obj/test/lib/example.o $(B)/libcommon.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lconfuse
 
+# libraries that stand between a program and the kernel, to make it fail
+SHIMS := $(patsubst %.c,$(B)/%.so,$(wildcard test/fault/*.c))
+$(B)/test/fault/%.so: test/fault/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -pthread
+
 unit: $(UNIT)
 replays: $(FUZZ)
-tests: all unit $(B)/example test/browser/node_modules/.package-lock.json
+tests: all unit $(SHIMS) $(B)/example test/browser/node_modules/.package-lock.json
 RUN_TESTS = $(PYTHON) test/lib/run-tests --bin $(B) --build $(BUILD) $(PARTS)
 
 deps:
@@ -112,7 +121,7 @@ run: deps
 	@$(MAKE) $(J) --no-print-directory all
 	@$(PYTHON) test/lib/run-demo $(B) var/demo
 test: deps
-	@$(MAKE) $(J) tests && $(MAKE) $(J) VARIANT=asan replays || { echo '0 passed, 1 failed'; exit 1; }
+	@$(MAKE) $(J) tests && $(MAKE) $(J) VARIANT=crash all && $(MAKE) $(J) VARIANT=asan replays || { echo '0 passed, 1 failed'; exit 1; }
 	@$(RUN_TESTS)
 asan tsan: deps
 	@$(MAKE) $(J) VARIANT=$@ tests || { echo '0 passed, 1 failed'; exit 1; }
@@ -131,6 +140,9 @@ fuzz: deps
 lint: deps
 	@test/lib/deps lint
 	@BUILD=$(BUILD) MAKE="$(MAKE) $(J)" test/lib/lint
+torture: deps
+	@$(MAKE) $(J) --no-print-directory all
+	@FOOTFALL_BIN=$(B) $(PYTHON) -u test/fault/torture.py $(KILLS:%=--kills %) $(SEED:%=--seed %)
 example: $(B)/example
 	$(B)/example >agent.conf.example.tmp && mv agent.conf.example.tmp agent.conf.example
 install: all
@@ -141,4 +153,4 @@ clean:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit replays tests run-tests deps run test asan tsan cover fuzz lint example install clean
+.PHONY: all unit replays tests run-tests deps run test asan tsan cover fuzz lint torture example install clean

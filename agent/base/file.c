@@ -1,3 +1,4 @@
+#include "base/crash_point.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -70,12 +71,14 @@ file_replace(const char *dir, const char *name, const void *bytes, size_t n, mod
 	    snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	err = write_aside(aside, bytes, n, mode);
+	CRASH_POINT_OF("replace_before_rename", name);
 	if (!err && rename(aside, path) < 0)
 		err = -errno;
 	if (err) {
 		unlink(aside);
 		return err;
 	}
+	CRASH_POINT_OF("replace_after_rename", name);
 	return file_sync_dir(dir);
 }
 

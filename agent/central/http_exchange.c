@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/crash_point.h"
 #include "base/socket.h"
 #include "central/http_internal.h"
 
@@ -402,6 +403,7 @@ http_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
 	mark_idle(s, connection);
 	if (!x)
 		return;
+	CRASH_POINT_OF("http_after_answer", x->route ? x->route->path : "");
 	atomic_fetch_sub(&s->bodies_bytes, x->counted);
 	atomic_fetch_sub(&s->active, 1);
 	free(x->answer.owned);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "central/store_bdb.h"
 
@@ -414,7 +415,10 @@ commit_once(struct store *s, struct work *w)
 		txn->abort(txn);
 		return rc;
 	}
-	return txn->commit(txn, DB_TXN_SYNC); /* the answer says "on the disk" */
+	CRASH_POINT("store_before_commit");
+	rc = txn->commit(txn, DB_TXN_SYNC); /* the answer says "on the disk" */
+	CRASH_POINT("store_after_commit");
+	return rc;
 }
 
 static int
@@ -513,6 +517,8 @@ apply(struct store *s, struct work *w, const uint8_t *doc, size_t doc_len)
 		return result;
 	if (batch_decode(doc, doc_len, &w->batch) < 0 || !names_match(w->name, &w->batch))
 		return STORE_BROKEN;
+	if (!bdb_has_room(s, w->body_len))
+		return STORE_UNAVAILABLE;
 	return apply_work(s, w);
 }
 
@@ -545,6 +551,7 @@ store_apply(struct store *s, const struct batch_name *name, const uint8_t *body,
 	count_answer(s, &w, result);
 	if (result == STORE_STORED)
 		checkpoint(s);
+	CRASH_POINT("store_after_checkpoint");
 	pthread_mutex_unlock(&s->writer);
 	rollup_group_free(w.group);
 	bdb_twins_fini(&w.twins);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "central/web_internal.h"
@@ -34,6 +35,7 @@ serve_batch(void *ctx, struct http_request *r, struct http_answer *a)
 	struct receive_answer said =
 	    receive_batch(w->parts.receive, r->name, r->body, wall_now().ms);
 
+	CRASH_POINT("receive_before_answer");
 	if (said.status == 200)
 		http_answer_json(a, 200, json_pack("{s:s}", "result", said.text));
 	else

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "node/forward_central.h"
 #include "stats/stats.h"
@@ -213,7 +214,11 @@ static enum step
 send_batch(struct forwarder *f, const struct batch_id *id, const char *body, size_t len)
 {
 	char why[CENTRAL_WHY_MAX] = "";
-	enum central_answer answer = central_send(f->central, body, len, request_ms(f), why);
+	enum central_answer answer;
+
+	CRASH_POINT("forward_before_send");
+	answer = central_send(f->central, body, len, request_ms(f), why);
+	CRASH_POINT("forward_after_answer");
 
 	switch (answer) {
 	case CENTRAL_STORED:

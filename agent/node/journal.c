@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "stats/stats.h"
@@ -128,8 +129,10 @@ journal_append(struct journal_writer *w, struct wall_ms now, const struct event 
 		err = put_durably(w->active, payload, n);
 	else if (!err)
 		segment_put(w->active, payload, n);
+	CRASH_POINT("journal_after_put");
 	if (!err)
 		++*counter(w->active, e->source, r);
+	CRASH_POINT("journal_after_append");
 	w->touched = true;
 	note_left(w);
 	pthread_mutex_unlock(&w->lock);

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "node/journal_state.h"
 #include "stats/stats.h"
@@ -143,9 +144,11 @@ segment_number(struct journal *j, struct segment *s, struct wall_ms now, struct 
 	n.id.seq++;
 	to = complete_to(j, s, now);
 	n.closes_ms = is_news(j, to) ? to : 0;
+	CRASH_POINT("number_before_seq");
 	err = journal_seq_give(j->state_dir, &j->seq, &n);
 	if (err)
 		return err;
+	CRASH_POINT("number_after_seq");
 	s->number = n;
 	pthread_mutex_lock(&j->lock);
 	s->numbered = true;
@@ -163,6 +166,7 @@ mark_sealed(struct journal *j, struct segment *s)
 
 	if (s->head->state == DISK_SEALED)
 		return 0;
+	CRASH_POINT("sealed_before_mark");
 	s->head->seq = s->number.id.seq;
 	__atomic_store_n(&s->head->state, DISK_SEALED, __ATOMIC_RELEASE);
 	if (segment_sync_header(s) == 0)
@@ -181,6 +185,7 @@ journal_sealed(struct journal *j, struct segment *s)
 
 	if (err)
 		return err;
+	CRASH_POINT("sealed_after_mark");
 	s->found = s->found && keep;
 	if (s->head)
 		segment_release(s);

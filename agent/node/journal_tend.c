@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "node/journal_state.h"
 #include "stats/stats.h"
@@ -25,6 +26,7 @@ make_spare(struct journal *j, struct segment *s)
 		err = segment_create(j->dir, s, j->segment_bytes);
 	if (!err)
 		err = segment_prepare(s, j->seq.epoch);
+	CRASH_POINT("recycle_after_prepare");
 	if (err)
 		return err;
 	segment_prefault(s, 0, PREFAULT_SPARE);
@@ -75,6 +77,7 @@ free_history(struct journal *j, struct wall_ms now)
 					   atomic_load(&j->spares_seen) < j->writers_n)) {
 		s->found = false;
 		journal_set_state(j, s, SEGMENT_DIRTY);
+		CRASH_POINT("recycle_before_prepare");
 		if (make_spare(j, s) < 0)
 			break;
 	}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "node/seal.h"
 #include "stats/stats.h"
@@ -140,6 +141,7 @@ seal_segment(struct journal *j, struct spool *sp, struct segment *s, struct wall
 		err = seal_encode(s, &body, &len);
 	if (!err)
 		err = spool_put(sp, &id, body, len);
+	CRASH_POINT("seal_after_put");
 	free(body);
 	if (!err)
 		err = journal_sealed(j, s);

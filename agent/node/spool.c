@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "node/spool_index.h"
@@ -441,8 +442,10 @@ spool_remove(struct spool *s, const struct batch_id *id)
 
 	make_name(id->epoch, id->seq, name);
 	err = join(path, s->dir, name);
+	CRASH_POINT("spool_before_remove");
 	if (!err && unlink(path) < 0 && errno != ENOENT)
 		err = -errno;
+	CRASH_POINT("spool_after_remove");
 	if (err)
 		return err;
 	pthread_mutex_lock(&s->lock);
