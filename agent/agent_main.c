@@ -328,6 +328,7 @@ reload(const struct cli *cli, struct agent *a)
 		log_error("reload failed for HTTP, its running rules stand", "error=\"%s\"",
 			  strerror(-err));
 	forward_reload(a->forwarder, cli->conf->forward_token_file);
+	ingest_udp_reload(a->udp, cli->conf->udp_keys_file);
 	log_info("reloaded", "file=%s", cli->conf_path ? cli->conf_path : "");
 }
 

@@ -203,6 +203,32 @@ list_has(const struct conf_list *list, const char *text)
 	return false;
 }
 
+static bool
+is_remote(const char *address)
+{
+	struct socket_address a;
+
+	return socket_address_parse(address, &a) == 0 &&
+	       !socket_is_local((const struct sockaddr *)&a.sa);
+}
+
+/* Nothing that comes from there could be taken. */
+static void
+check_udp(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+	size_t i;
+
+	if (c->udp_keys_file[0] != '\0')
+		return;
+	for (i = 0; i < c->udp_listen.n; i++)
+		if (is_remote(c->udp_listen.item[i]))
+			conf_fault(l, OPTION_udp_listen,
+				   "\"%.100s\" is beyond loopback, where datagrams must be signed; "
+				   "allowed is that with udp.keys_file only",
+				   c->udp_listen.item[i]);
+}
+
 static void
 check_agent(struct conf_loader *l)
 {
@@ -224,6 +250,7 @@ check_agent(struct conf_loader *l)
 			conf_fault(l, OPTION_admit_slug_types,
 				   "\"%.64s\" is no type; allowed are those of admit.types",
 				   c->admit_slug_types.item[i]);
+	check_udp(l);
 	if (c->http_listen.n == 0 && c->udp_listen.n == 0)
 		conf_fault(l, OPTION_http_listen,
 			   "is empty and udp.listen as well; an agent needs one of them");
@@ -285,6 +312,7 @@ conf_check_files(const struct conf *c, enum conf_program program, FILE *faults)
 	if (program & CONF_AGENT) {
 		n += check_file(c, OPTION_forward_token_file, true, faults);
 		n += check_file(c, OPTION_forward_ca_file, false, faults);
+		n += check_file(c, OPTION_udp_keys_file, true, faults);
 	}
 	if (program & CONF_CENTRAL) {
 		n += check_file(c, OPTION_central_tls_cert_file, false, faults);

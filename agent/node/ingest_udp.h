@@ -1,11 +1,11 @@
 /* ingest_udp.h -- events from backends, as msgpack datagrams over UDP.
  *
  * Takes datagrams in batches of one system call; hands each event to admit. Senders beyond
- * loopback are refused. What the kernel dropped because a socket's buffer was full is counted into
+ * loopback must sign (udp_trust.h). What the kernel dropped because a socket's buffer was full is counted into
  * the journal's ledger, so that the books show it.
  *
  * Threads:  one, for all addresses of udp.listen.
- * Memory:   64 buffers of a little more than DATAGRAM_MAX.
+ * Memory:   64 buffers of a little more than DATAGRAM_MAX, and udp_trust.h.
  * Errors:   what senders can cause is a verdict and a counter; nothing is answered.
  */
 #ifndef NODE_INGEST_UDP_H
@@ -25,6 +25,9 @@ int ingest_udp_start(const struct conf *c, struct admit_worker *worker,
 
 /* Where it really listens: i from 0, in the order of udp.listen. False when there is no more. */
 bool ingest_udp_address(const struct ingest_udp *u, size_t i, char ret_text[SOCKET_ADDRESS_TEXT]);
+
+/* Reads udp.keys_file again. By another thread than the one that ingests. */
+void ingest_udp_reload(struct ingest_udp *u, const char *keys_file);
 
 /* Reads what waits in the sockets by now (what comes while it does may be left), then ends. After it
  * worker and writer are not touched any more. */

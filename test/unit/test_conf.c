@@ -443,6 +443,9 @@ static const struct {
     {"http.listen=unix:", false},
     {"http.listen=,", false},
     {"udp.listen=unix:/tmp/x", false},
+    {"udp.listen=127.0.0.2:0,[::1]:0", true},
+    {"udp.listen=127.0.0.1:0,*:8125", false}, /* without udp.keys_file */
+    {"udp.listen=192.0.2.1:8125", false},
     {"admin.listen=", false},
     {"http.track_paths=/a/,/b", true},
     {"http.track_paths=a", false},
