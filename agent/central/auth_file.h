@@ -19,7 +19,7 @@ enum access_kind { ACCESS_NODE, ACCESS_USER, ACCESS_TOKEN, ACCESS_KIND_N };
 #define ACCESS_MAX 4096       /* accounts of all kinds: a request compares with each, 0.1 ms */
 #define ACCESS_SECRET_MAX 128 /* an argon2id string of libsodium, its NUL included */
 #define ACCESS_TOKEN_TEXT 44  /* 32 random bytes as base64url, and a NUL */
-#define ACCESS_PASSWORD_MIN 10
+#define ACCESS_PASSWORD_MIN 8 /* NIST SP 800-63B */
 #define ACCESS_PASSWORD_MAX 1024
 
 struct access_entry {
