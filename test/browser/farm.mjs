@@ -26,13 +26,14 @@ const CHROMIUM_ARGS = [
 /* A browser that says what it is but not that it has no window: the agent's rules for bots have tests of their own. */
 export const PERSON = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36';
 
-/* Polls until probe returns something true, which is returned. */
+/* Polls until probe returns something true, which is returned. A loaded machine may take all the patience for a single
+ * probe that began too early: so there are at least three. */
 export async function until(what, probe) {
 	const deadline = Date.now() + PATIENCE_MS;
-	for (;;) {
+	for (let tries = 1;; tries++) {
 		const found = await probe();
 		if (found) return found;
-		if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+		if (tries >= 3 && Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
 		await new Promise((go) => setTimeout(go, 50));
 	}
 }
@@ -156,10 +157,10 @@ export async function startFarm({http: httpOptions = {}, admit = {}, central: ce
 /* Serves pages by path, and hands /api/ and /js/ on to `upstream` as a site's own web server would. */
 export async function startSite() {
 	const pages = new Map();
-	const site = {pages, upstream: null};
+	const site = {pages, upstream: null, failures: []};
 	const server = http.createServer((req, res) => {
 		const path = req.url.split('?')[0];
-		if (/^\/(api|js)\//.test(path)) return proxy(site.upstream, req, res);
+		if (/^\/(api|js)\//.test(path)) return proxy(site, req, res);
 		const html = path === '/favicon.ico' ? '' : pages.get(path);
 		res.writeHead(html === undefined ? 404 : 200, {'Content-Type': 'text/html; charset=utf-8'});
 		return res.end(html === undefined ? '' : html);
@@ -173,13 +174,18 @@ export async function startSite() {
 	return site;
 }
 
-function proxy(upstream, req, res) {
+function proxy(site, req, res) {
+	const {upstream} = site;
 	const headers = {...req.headers, 'x-forwarded-for': req.socket.remoteAddress};
-	const onward = http.request(upstream + req.url, {method: req.method, headers}, (answer) => {
+	/* A connection of its own each: one that is kept may be closed at the other end just when it is used again. */
+	const onward = http.request(upstream + req.url, {method: req.method, headers, agent: false}, (answer) => {
 		res.writeHead(answer.statusCode, answer.headers);
 		answer.pipe(res);
 	});
-	onward.on('error', () => res.destroy());
+	onward.on('error', (e) => {
+		site.failures.push(`${req.method} ${req.url}: ${e.message}`);
+		res.destroy();
+	});
 	req.pipe(onward);
 }
 

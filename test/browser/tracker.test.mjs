@@ -301,6 +301,10 @@ test('it runs under a policy that allows scripts and connections of the site onl
 	assert.deepEqual(seen.log, []);
 }));
 
+test('the site handed every request on', () => {
+	assert.deepEqual(site.failures, []);
+});
+
 test('it stores nothing in the browser', () => withPage(async (page) => {
 	const id = randomUUID();
 	await page.goto(serve(mark(id)));

@@ -15,7 +15,7 @@ function Empty({next}) {
 			</svg>
 			<h3>No Analytics Data Yet</h3>
 			<p>Content views will appear here once visitors start accessing your library.</p>
-			{next && <p class="next">The next data is expected at <time>{next}</time>.</p>}
+			<p class="next">{next ? <>The next data is expected at <time>{next}</time>.</> : 'The first data comes when a node has reported.'}</p>
 		</div>
 	);
 }
