@@ -11,7 +11,9 @@
  * Memory:   central.cache plus the rows of the batch in hand, and 1 MB per scan.
  * Durable:  store_apply returns STORE_STORED only after the commit of batch, ledger, increments and
  *           (node, epoch, seq) in one transaction is on the disk.
- * Errors:   a full disk or an I/O error gives STORE_UNAVAILABLE and changes nothing; reading goes on.
+ * Errors:   a disk with less than 64 MB and 8 times the batch left, or an I/O error, gives
+ *           STORE_UNAVAILABLE and changes nothing; reading goes on, and so does storing once there is
+ *           room. data_dir/reserve (32 MB) is given up when opening finds no room to recover.
  *           A damaged page or a failed sync makes the engine refuse everything, -EIO and
  *           STORE_UNAVAILABLE, until the next start recovers it.
  */

@@ -10,9 +10,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "central/store_bdb.h"
@@ -20,27 +22,24 @@
 #define FORMAT 1
 #define LOG_BUFFER (4u << 20)
 #define LOG_FILE (32u << 20)
-#define RESERVE_BYTES (16 << 20) /* what recovery and a checkpoint were seen to need, with room */
+#define RESERVE_BYTES (32 << 20) /* a log file: recovery may begin one */
 
-/* A batch of a million events, each of its own content, changes some 60,000 pages, locked until it
- * commits. The table grows to this as needed; beyond, the batch would be refused for ever. */
+/* A batch of 100,000 events, each of its own content, was seen to lock 14,000 pages until it commits; one
+ * of a million must pass as well, or it would be refused for ever. The table grows as needed. */
 #define LOCKS_MAX 1000000
+#define LOCK_BUCKETS 16384 /* else 76 MB are taken at once for a million */
 
-/* Most rows are small sets, and sketches of 1.7 KB stay within the page (a quarter of it at most). */
-#define ROLLUP_PAGE 8192
+/* Two log files. Berkeley DB gets through a full disk, but has no way to go on when it meets one while
+ * recovering; so it is not led there. */
+#define ROOM_MIN (64u << 20)
+
+/* The file system's block: a page torn by a power cut would be a damaged page. */
 #define PAGE 4096
 
-static const struct {
-	const char *file;
-	uint32_t page;
-} tables[TABLE_N] = {
-    [TABLE_ROLLUPS] = {"rollups.db", ROLLUP_PAGE},
-    [TABLE_APPLIED] = {"applied.db", PAGE},
-    [TABLE_NODES] = {"nodes.db", PAGE},
-    [TABLE_LEDGER] = {"ledger.db", PAGE},
-    [TABLE_TAGS] = {"tags.db", PAGE},
-    [TABLE_SITES] = {"sites.db", PAGE},
-    [TABLE_META] = {"meta.db", PAGE},
+static const char *const tables[TABLE_N] = {
+    [TABLE_ROLLUPS] = "rollups.db", [TABLE_APPLIED] = "applied.db", [TABLE_NODES] = "nodes.db",
+    [TABLE_LEDGER] = "ledger.db",   [TABLE_TAGS] = "tags.db",       [TABLE_SITES] = "sites.db",
+    [TABLE_META] = "meta.db",
 };
 
 /* -- small helpers -- */
@@ -71,12 +70,26 @@ bdb_out(void *buf, size_t cap)
 
 /* -- what Berkeley DB has to say -- */
 
+#define LINES_MAX 10 /* a minute: on a full disk it has one for every page and try */
+#define MINUTE_US INT64_C(60000000)
+
+static bool
+worth_a_line(struct store *s)
+{
+	int64_t now = mono_now().us, since = atomic_load(&s->lines_since_us);
+
+	if (now - since > MINUTE_US &&
+	    atomic_compare_exchange_strong(&s->lines_since_us, &since, now))
+		atomic_store(&s->lines, 0);
+	return atomic_fetch_add(&s->lines, 1) < LINES_MAX;
+}
+
 static void
 on_error(const DB_ENV *env, const char *prefix, const char *message)
 {
-	(void)env;
 	(void)prefix;
-	log_error("berkeley db", "says=\"%s\"", message);
+	if (worth_a_line(env->app_private))
+		log_error("berkeley db", "says=\"%s\"", message);
 }
 
 static void
@@ -105,6 +118,7 @@ env_settings(DB_ENV *env, const struct conf *c)
 	    (rc = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1)) ||
 	    (rc = env->set_lk_max_locks(env, LOCKS_MAX)) ||
 	    (rc = env->set_lk_max_objects(env, LOCKS_MAX)) ||
+	    (rc = env->set_lk_tablesize(env, LOCK_BUCKETS)) ||
 	    /* of two that wait for each other, a reader gives way: it holds no write lock */
 	    (rc = env->set_lk_detect(env, DB_LOCK_MINWRITE)))
 		return rc;
@@ -134,14 +148,14 @@ env_open(struct store *s, const struct conf *c)
 }
 
 static int
-table_open(DB_ENV *env, const char *file, uint32_t page, DB **ret_db)
+table_open(DB_ENV *env, const char *file, DB **ret_db)
 {
 	DB *db;
 	int rc = db_create(&db, env, 0);
 
 	if (rc)
 		return rc;
-	rc = db->set_pagesize(db, page);
+	rc = db->set_pagesize(db, PAGE);
 	if (!rc)
 		rc = db->set_flags(db, DB_CHKSUM);
 	if (!rc)
@@ -162,7 +176,7 @@ tables_open(struct store *s)
 	int rc = 0;
 
 	for (i = 0; i < TABLE_N && !rc; i++)
-		rc = table_open(s->env, tables[i].file, tables[i].page, &s->table[i]);
+		rc = table_open(s->env, tables[i], &s->table[i]);
 	return rc;
 }
 
@@ -199,7 +213,7 @@ bdb_open_month(struct store *s, int64_t arrival_ms)
 	if (s->batches && s->batches_month == month)
 		return 0;
 	snprintf(file, sizeof(file), "batches-%04d-%02d.db", tm.tm_year + 1900, tm.tm_mon + 1);
-	rc = table_open(s->env, file, PAGE, &db);
+	rc = table_open(s->env, file, &db);
 	if (rc)
 		return rc;
 	if (s->batches)
@@ -240,8 +254,26 @@ reserve_release(const char *dir)
 	if (snprintf(path, sizeof(path), "%s/reserve", dir) >= (int)sizeof(path) ||
 	    unlink(path) < 0)
 		return false;
-	log_warn("disk full; the reserve is given up so that the store can open", "path=%s", path);
+	log_warn("store cannot be recovered; tried again with the reserve given up", "path=%s",
+		 path);
 	return true;
+}
+
+/* Log, pages and their copies in the log took 8 times a batch's bytes. */
+bool
+bdb_has_room(struct store *s, size_t body_len)
+{
+	struct statvfs fs;
+	uint64_t need = ROOM_MIN + 8 * (uint64_t)body_len;
+	bool room = statvfs(s->dir, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= need;
+
+	if (!room && !s->full)
+		log_error("disk nearly full; batches are refused and stay with their nodes",
+			  "dir=%s needed_bytes=%llu", s->dir, (unsigned long long)need);
+	if (room && s->full)
+		log_info("there is room again; batches are stored", "dir=%s", s->dir);
+	s->full = !room;
+	return room;
 }
 
 static int
@@ -251,9 +283,12 @@ open_all(struct store *s, const struct conf *c)
 
 	if (!rc)
 		rc = tables_open(s);
-	if (rc != ENOSPC || !reserve_release(s->dir))
+	/* recovery that finds no room for a page says nothing but that it wants recovery */
+	if ((rc != ENOSPC && rc != DB_RUNRECOVERY) || !reserve_release(s->dir))
 		return rc;
 	env_close(s);
+	atomic_store(&s->broken, false);
+	atomic_store(&s->lines, 0);
 	rc = env_open(s, c);
 	return rc ? rc : tables_open(s);
 }

@@ -48,12 +48,17 @@ struct store {
 	int batches_month;
 	uint8_t *value; /* ROLLUP_VALUE_MAX */
 	bool checkpoint_failed, sites_full;
+	bool full; /* the disk, when last looked at */
 
 	/* guarded by numbers */
 	pthread_mutex_t numbers;
 	struct bdb_totals totals;
 	struct store_stats answers;
 
+	/* atomic */
+	_Atomic int64_t
+	    lines_since_us; /* of what Berkeley DB says: the first few a minute are logged */
+	atomic_uint lines;
 	atomic_bool broken; /* the environment wants recovery: nothing works until the next start */
 };
 
@@ -67,6 +72,10 @@ DBT bdb_out(void *buf, size_t cap);
 /* The batches that arrived in a month (months since year 0) stand in a file of their own, so that they
  * can be removed by the month. Opens it, closing the one before. */
 int bdb_open_month(struct store *s, int64_t arrival_ms);
+
+/* Whether the disk has room for such a batch and for a recovery behind it; logs when that changes. Caller
+ * is the writer. */
+bool bdb_has_room(struct store *s, size_t body_len);
 
 /* -- records of the small tables (store_bdb_record.c) -- */
 

@@ -221,14 +221,17 @@ int
 bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordinal)
 {
 	DB *db = s->table[TABLE_TAGS];
-	uint8_t *buf = t->n ? malloc((size_t)t->n * 8) : NULL;
+	uint8_t *buf;
 	struct bdb_key k;
 	struct writer w;
 	DBT key, value;
 	uint32_t i, next;
 	int rc = 0;
 
-	if (t->n > 0 && !buf)
+	if (t->n == 0)
+		return 0;
+	buf = malloc((size_t)t->n * 8);
+	if (!buf)
 		return ENOMEM;
 	qsort(t->entry, t->n, sizeof(*t->entry), hour_then_tag);
 	for (i = 0; i < t->n && !rc; i = next) {
