@@ -30,6 +30,7 @@ from farm import BROWSER, midday_zone, today_in  # noqa: E402
 from load import CONTENTS, pin  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
+
 class Sender(threading.Thread):
     """Makes events and offers each one until it is acknowledged."""
 
