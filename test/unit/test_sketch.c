@@ -25,7 +25,8 @@ filled(const struct sketch_form *form, uint64_t seed, size_t n)
 
 	sketch_init(&s, form);
 	while (n-- > 0)
-		err |= sketch_add(&s, uniform(&seed)); /* one assertion: Check writes each to a file */
+		err |=
+		    sketch_add(&s, uniform(&seed)); /* one assertion: Check writes each to a file */
 	ck_assert_int_eq(err, 0);
 	return s;
 }
