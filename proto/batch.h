@@ -89,7 +89,7 @@ struct batch {
 struct batch_event {
 	int64_t ts_ms;
 	uint64_t visitor;
-	uint64_t event_tag; /* first 64 bits of the event id, big-endian; 0 when it has none */
+	uint64_t event_tag; /* event_tag of the event id; 0 when it has none */
 	uint64_t session;   /* 0 when it has none */
 	double value;       /* when has_value */
 	uint32_t content, name, referrer, country, salt_id; /* referrer, country: 0 is "none" */

@@ -234,24 +234,22 @@ batch_begin(void *arena, size_t arena_bytes)
 }
 
 static uint8_t
-row_flags(const struct event *e, uint64_t event_tag)
+row_flags(const struct event *e, uint64_t tag)
 {
 	unsigned flags = 0;
 
 	flags |= e->source == SOURCE_DATAGRAM ? BATCH_FLAG_DATAGRAM : 0;
 	flags |= e->repeat ? BATCH_FLAG_REPEAT : 0;
 	flags |= e->has_value ? BATCH_FLAG_VALUE : 0;
-	flags |= event_tag ? BATCH_FLAG_TAG : 0;
+	flags |= tag ? BATCH_FLAG_TAG : 0;
 	return (uint8_t)flags;
 }
 
 static void
 row_fill(struct batch_builder *b, const struct event *e, struct row *r)
 {
-	struct reader id = reader_of(e->event_id, sizeof(e->event_id));
-
 	r->ts_ms = e->ts_ms;
-	r->event_tag = e->has_event_id ? get_u64_be(&id) : 0;
+	r->event_tag = e->has_event_id ? event_tag(e->event_id) : 0;
 	r->value = e->has_value ? e->value : 0;
 	r->salt_id = e->salt_id;
 	r->browser = e->browser;

@@ -28,6 +28,7 @@
 #include <math.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 
 #define PAYLOAD_VERSION 1
 
@@ -278,4 +279,14 @@ event_unpack(const uint8_t *buf, size_t len, struct event *ret_event)
 	e->referrer = get_text8(&r);
 	return !r.bad && reader_left(&r) == 0 && version == PAYLOAD_VERSION && event_valid(e) &&
 	       event_flags(e) == flags;
+}
+
+uint64_t
+event_tag(const uint8_t event_id[16])
+{
+	/* no secret: the same on every node and for ever */
+	static const struct hash_key zeros;
+	uint64_t h = hash_sip(&zeros, event_id, 16);
+
+	return h ? h : 1;
 }

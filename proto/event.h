@@ -71,6 +71,10 @@ bool event_referrer_host(struct text url, char *buf, struct text *ret_host);
  * slug valid, texts within their limits, the value finite, ts_ms from 0 to EVENT_TS_MAX_MS. */
 bool event_valid(const struct event *e);
 
+/* What stands for an event id where 8 bytes must do: a fixed hash of all 16, since ids may begin with
+ * the time (UUIDv7) or a counter. Never 0. */
+uint64_t event_tag(const uint8_t event_id[16]);
+
 /* Payload of a journal record into buf. Bytes written, or 0 when the event is not valid or does not
  * fit. */
 size_t event_pack(const struct event *e, uint8_t *buf, size_t cap);

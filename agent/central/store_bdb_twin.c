@@ -1,6 +1,6 @@
 /* The same event told twice: by the browser to one node and by the backend to another.
  *
- * Every stored batch leaves the tags of its events (64 bits of the event id), sorted, one record per
+ * Every stored batch leaves the tags of its events (64-bit hashes of event ids), sorted, one record per
  * hour of the events. A new batch's tags are merged against the records of the hours that its events'
  * retry window touches: reading a record is one pass over memory, and nothing is written per event. An
  * id is recognised at least for the window, at most for an hour more on either side.
@@ -187,6 +187,44 @@ bdb_twins_find(struct store *s, const struct batch *b, struct bdb_twins *ret_twi
 			rc = merge_stored(s, &t);
 		}
 	}
+	if (rc) {
+		bdb_twins_fini(&t);
+		return rc;
+	}
+	*ret_twins = t;
+	return 0;
+}
+
+static int
+skip_given(struct bdb_twins *t, uint32_t events, const uint8_t *skipped, size_t len)
+{
+	struct reader r = reader_of(skipped, len);
+	uint64_t at = 0;
+
+	while (reader_left(&r) > 0) {
+		at += get_varint(&r);
+		if (r.bad || at >= events)
+			return EBADMSG;
+		merge_event(t, (uint32_t)at);
+	}
+	return 0;
+}
+
+int
+bdb_twins_given(struct store *s, const struct batch *b, const uint8_t *skipped, size_t len,
+		struct bdb_twins *ret_twins)
+{
+	struct bdb_twins t = {0};
+	int rc = 0;
+
+	if (s->retry_window_ms > 0) {
+		rc = collect(b, &t);
+	} else if (skipped) { /* it was not 0 then */
+		t.skip = calloc(b->events + 1, 1);
+		rc = t.skip ? 0 : ENOMEM;
+	}
+	if (!rc && skipped)
+		rc = skip_given(&t, b->events, skipped, len);
 	if (rc) {
 		bdb_twins_fini(&t);
 		return rc;

@@ -185,14 +185,13 @@ or_default(struct text t, struct text absent)
 static void
 same_event(const struct batch *b, const struct batch_event *got, const struct event *want)
 {
-	struct reader id = reader_of(want->event_id, 16);
 	struct batch_content c = content_at(b->dict_content, got->content);
 	struct text country = {want->country, want->country[0] ? 2 : 0};
 
 	ck_assert_int_eq(got->ts_ms, want->ts_ms);
 	ck_assert_uint_eq(got->visitor, want->visitor);
 	ck_assert_uint_eq(got->session, want->session_hash);
-	ck_assert_uint_eq(got->event_tag, want->has_event_id ? get_u64_be(&id) : 0);
+	ck_assert_uint_eq(got->event_tag, want->has_event_id ? event_tag(want->event_id) : 0);
 	ck_assert_int_eq(got->has_value, want->has_value);
 	ck_assert(got->value == (want->has_value ? want->value : 0));
 	ck_assert_uint_eq(got->salt_id, want->salt_id);

@@ -304,6 +304,21 @@ START_TEST(unpack_refuses_what_pack_never_writes)
 }
 END_TEST
 
+/* Ids of one millisecond begin alike (UUIDv7); ids of one sender may end alike. */
+START_TEST(tags_differ_wherever_the_event_ids_differ)
+{
+	uint8_t id[16] = {0}, other[16];
+	size_t i;
+
+	ck_assert_uint_ne(event_tag(id), 0);
+	for (i = 0; i < 16; i++) {
+		memcpy(other, id, sizeof(id));
+		other[i] = 1;
+		ck_assert_uint_ne(event_tag(id), event_tag(other));
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -321,5 +336,6 @@ main(void)
 	tcase_add_loop_test(t, an_invalid_event_is_not_packed, 0, 17);
 	tcase_add_test(t, no_byte_of_a_payload_can_be_changed_unseen_or_crash);
 	tcase_add_test(t, unpack_refuses_what_pack_never_writes);
+	tcase_add_test(t, tags_differ_wherever_the_event_ids_differ);
 	return golden_run("event", t);
 }
