@@ -4,6 +4,7 @@
 #   make asan tsan  unit tests and scenarios, sanitized     make fuzz    FUZZ_SECONDS=30 for each decoder
 #   make cover      lines that the tests reach              make example agent.conf.example from options.def
 #   make torture    KILLS=1000 SEED=n: kill -9 under load   make install DESTDIR= PREFIX=/usr/local
+#   make bots       recall and false positives of the bot classifier
 #   make deps       Debian packages that are missing
 #   make clean      removes build/
 # Variables: VARIANT=release|asan|tsan|fuzz|cover|crash  CC=gcc|clang  WERROR=1  BUILD=build  PARTS="unit scenario"
@@ -55,7 +56,7 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 all: $(B)/footfall-agent $(B)/footfall-central
 
 $(B)/libcommon.a: $(call obj,$(COMMON))
-$(B)/libnode.a: $(call obj,$(NODE)) $(B)/obj/gen/tracker.o
+$(B)/libnode.a: $(call obj,$(NODE)) $(B)/obj/gen/tracker.o $(B)/obj/gen/bot_words.o
 $(B)/libcentral.a: $(call obj,$(CENTRAL)) $(B)/obj/gen/pages.o
 $(B)/libcli.a: $(call obj,$(sort $(CLI_AGENT) $(CLI_CENTRAL)))
 $(B)/lib%.a:
@@ -90,6 +91,12 @@ $(G)/pages.c: $(shell find dashboards/web/src dashboards/web/build.mjs -type f 2
 	$(NPM) --prefix dashboards/web run build --silent -- --out $(abspath $(G))/pages
 	test/lib/embed pages $(G)/pages >$@.tmp && mv $@.tmp $@
 
+# the words of packaged lists of bots
+BOTS := agent/node/bot_sources
+$(G)/bot_words.c: $(BOTS)/generate.mjs $(BOTS)/people.txt $(BOTS)/node_modules/.package-lock.json
+	@mkdir -p $(@D)
+	$(NPM) --prefix $(BOTS) run generate --silent -- $(abspath $@).tmp && mv $@.tmp $@
+
 # unit tests: one Check program per module; fuzz targets: a libFuzzer each, or one that replays its corpus
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -101,6 +108,9 @@ $(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIBS)
 $(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(filter -f%,$(FUZZ_MAIN)) -o $@ $^ $(CENTRAL_LIBS)
+$(B)/test/bench/%: $(B)/obj/test/bench/%.o $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CENTRAL_LIBS)
 $(B)/example: $(B)/obj/test/lib/example.o $(B)/libcommon.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lconfuse
 
@@ -143,6 +153,8 @@ lint: deps
 torture: deps
 	@$(MAKE) $(J) --no-print-directory all
 	@FOOTFALL_BIN=$(B) $(PYTHON) -u test/fault/torture.py $(KILLS:%=--kills %) $(SEED:%=--seed %)
+bots: $(B)/test/bench/bot_lists test/bench/node_modules/.package-lock.json
+	@test/bench/bot-lists $(B) $(BUILD)
 example: $(B)/example
 	$(B)/example >agent.conf.example.tmp && mv agent.conf.example.tmp agent.conf.example
 install: all
@@ -153,4 +165,4 @@ clean:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit replays tests run-tests deps run test asan tsan cover fuzz lint torture example install clean
+.PHONY: all bots unit replays tests run-tests deps run test asan tsan cover fuzz lint torture example install clean

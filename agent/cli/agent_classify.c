@@ -11,24 +11,42 @@
 static void
 classify_line(const struct bot_rules *rules, struct text ua)
 {
-	const char *reason = bot_user_agent(rules, ua);
+	struct bot_verdict v = bot_user_agent(rules, ua);
 	struct ua_class c = ua_classify(ua);
 
-	printf("%s\t%s\t%s\t%s\t%s\n", reason ? "bot" : "person", reason ? reason : "",
+	printf("%s\t%s\t%s\t%s\t%s\n", v.why ? "bot" : "person", v.why ? v.why : "",
 	       ua_browser_name(c.browser), ua_system_name(c.system), ua_device_name(c.device));
 }
 
+/* As the agent with this configuration would; without -c and -o as one with none of its own. */
 static int
-classify_all(const struct cli *cli, FILE *in)
+rules_of(struct cli *cli, struct bot_rules **ret_rules)
+{
+	const struct conf_list *bots = NULL, *people = NULL;
+
+	if (cli->conf_path || cli->n_overrides > 0) {
+		if (conf_load(cli->program, cli->conf_path, cli->overrides, cli->n_overrides,
+			      stderr, &cli->conf) < 0)
+			return -EINVAL;
+		bots = &cli->conf->admit_bot_patterns;
+		people = &cli->conf->admit_person_patterns;
+	}
+	return bot_rules_new(BOT_SOURCE_ALL, bots, people, ret_rules);
+}
+
+static int
+classify_all(struct cli *cli, FILE *in)
 {
 	struct bot_rules *rules;
 	char *line = NULL;
 	size_t size = 0;
 	ssize_t len;
-	int code = CLI_OK;
+	int code = CLI_OK, err = rules_of(cli, &rules);
 
-	if (bot_rules_new(&rules) < 0)
-		return cli_fail(cli, "out of memory");
+	if (err) {
+		conf_free(cli->conf);
+		return err == -EINVAL ? CLI_FAILED : cli_fail(cli, "%s", strerror(-err));
+	}
 	while ((len = getline(&line, &size, in)) >= 0) {
 		while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 			len--;
@@ -38,6 +56,7 @@ classify_all(const struct cli *cli, FILE *in)
 		code = cli_fail(cli, "cannot read: %s", strerror(errno));
 	free(line);
 	bot_rules_free(rules);
+	conf_free(cli->conf);
 	return code;
 }
 

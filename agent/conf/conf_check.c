@@ -11,6 +11,7 @@
 
 #define NAME_MAX_BYTES 64
 #define SECRET_MAX_BYTES 65536
+#define PATTERNS_MAX 128 /* of 64 bytes: with the rest below the automaton's 65535 states */
 #define ZONEINFO "/usr/share/zoneinfo/"
 
 static bool
@@ -117,6 +118,18 @@ is_type(const char *text)
 	return is_name(text, NAME_CHARS);
 }
 
+/* What bot.h's automaton holds, and nothing so short that it would be in everybody's name. */
+static bool
+is_pattern(const char *text)
+{
+	size_t len = strlen(text), i;
+
+	for (i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	return len >= 3 && len <= 64;
+}
+
 /* RFC 9110's token, in the characters that headers use. */
 static bool
 is_header(const char *text)
@@ -161,6 +174,8 @@ static const struct {
     {OPTION_admin_listen, is_address_port, false, "address:port, [address]:port or *:port"},
     {OPTION_admit_types, is_type, false, "1 to 64 of a-z A-Z 0-9 _ - ."},
     {OPTION_admit_sites, is_type, true, "1 to 64 of a-z A-Z 0-9 _ - ."},
+    {OPTION_admit_bot_patterns, is_pattern, true, "3 to 64 printable ASCII characters"},
+    {OPTION_admit_person_patterns, is_pattern, true, "3 to 64 printable ASCII characters"},
     {OPTION_forward_central, is_central, true, "http://host:port or https://host:port"},
     {OPTION_central_listen, is_address_port, false, "address:port, [address]:port or *:port"},
     {OPTION_central_data_dir, is_directory, false, "the path of a directory"},
@@ -230,6 +245,13 @@ check_udp(struct conf_loader *l)
 }
 
 static void
+check_patterns(struct conf_loader *l, enum option_id id)
+{
+	if (option_list(l->conf, id)->n > PATTERNS_MAX)
+		conf_fault(l, id, "has more than %d patterns, which are allowed", PATTERNS_MAX);
+}
+
+static void
 check_agent(struct conf_loader *l)
 {
 	const struct conf *c = l->conf;
@@ -250,6 +272,8 @@ check_agent(struct conf_loader *l)
 			conf_fault(l, OPTION_admit_slug_types,
 				   "\"%.64s\" is no type; allowed are those of admit.types",
 				   c->admit_slug_types.item[i]);
+	check_patterns(l, OPTION_admit_bot_patterns);
+	check_patterns(l, OPTION_admit_person_patterns);
 	check_udp(l);
 	if (c->http_listen.n == 0 && c->udp_listen.n == 0)
 		conf_fault(l, OPTION_http_listen,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "node/bot_count.h"
 #include "stats/stats.h"
 
 #define IDLE_S 30u
@@ -42,6 +43,7 @@ print_metrics(struct admin *a, FILE *out)
 {
 	(void)a;
 	stats_print(out);
+	bot_count_print(out);
 	return MHD_HTTP_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "node/bot.h"
+#include "node/bot_count.h"
 #include "node/dedup.h"
 #include "node/rate_limit.h"
 #include "node/ua_class.h"
@@ -35,7 +36,7 @@ struct cached { /* what a User-Agent says, by its hash: 64 bits under a secret k
 	struct ua_class class;
 	uint8_t engine; /* enum bot_engine */
 	bool bot;
-	const char *why;
+	uint16_t name; /* the bot's */
 };
 
 struct admit_worker {
@@ -53,7 +54,8 @@ tables_new(struct admit *a, const struct conf *c)
 	int err = 0;
 
 	if (c->admit_bots)
-		err = bot_rules_new(&a->bots);
+		err = bot_rules_new(BOT_SOURCE_ALL, &c->admit_bot_patterns,
+				    &c->admit_person_patterns, &a->bots);
 	if (!err && c->admit_rate.events > 0)
 		err =
 		    rate_limit_new(c->admit_rate, c->admit_burst, c->admit_rate_clients, &a->rate);
@@ -252,13 +254,16 @@ ua_look_up(struct admit_worker *w, struct text ua)
 {
 	uint64_t hash = hash_sip(&w->admit->cache_key, ua.at ? ua.at : "", ua.len);
 	struct cached *c = &w->cache[hash % CACHE_ENTRIES];
+	struct bot_verdict v = {.why = NULL};
 
 	if (c->hash != hash) {
 		c->hash = hash;
 		c->class = ua_classify(ua);
-		c->engine = (uint8_t)bot_engine_of(ua);
-		c->why = w->admit->bots ? bot_user_agent(w->admit->bots, ua) : NULL;
-		c->bot = c->why != NULL;
+		if (w->admit->bots)
+			v = bot_user_agent(w->admit->bots, ua);
+		c->engine = (uint8_t)(v.believed ? BOT_ENGINE_OTHER : bot_engine_of(ua));
+		c->bot = v.why != NULL;
+		c->name = v.name;
 	}
 	return c;
 }
@@ -279,8 +284,10 @@ judge_bot(struct admit_worker *w, const struct admit_request *q, const struct ev
 	if (w->admit->bots) {
 		if (who->ua.len == 0 && e->source == SOURCE_BEACON)
 			return REASON_BOT_NO_USER_AGENT;
-		if (who->ua.len > 0 && ua->bot)
+		if (who->ua.len > 0 && ua->bot) {
+			bot_count(ua->name);
 			return REASON_BOT_USER_AGENT;
+		}
 		if (by_headers != REASON_ACCEPTED_FIRST)
 			return by_headers;
 	}

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "node/bot_automaton.h"
 #include "proto/event.h"
 
-enum where { ANY, HEAD = 1, TAIL = 2, WORD = HEAD | TAIL, START = 4 };
+enum { ANY = BOT_ANYWHERE, HEAD = BOT_HEAD, TAIL = BOT_TAIL, WORD = HEAD | TAIL, START = BOT_START };
 
 enum mark {
 	MARK_CONTACT = 1,
@@ -16,155 +17,86 @@ enum mark {
 	MARK_COMPATIBLE = 16,
 	MARK_COMPATIBLE_OK = 32,
 	MARK_PRODUCT = 64,
-	MARK_VERSION = 128, /* a number must follow */
-	MARK_PHRASE = 256,  /* nothing of its own may follow */
-	MARK_ODD = 512,     /* one of these was not so */
-	MARK_DOMAIN = 1024, /* a contact, but on a telephone: shops name their apps so */
-	MARK_PHONE = 2048
+	MARK_VERSION = 128,   /* a number must follow */
+	MARK_PHRASE = 256,    /* nothing of its own may follow */
+	MARK_ODD = 512,	      /* one of these was not so */
+	MARK_DOMAIN = 1024,   /* a contact, but on a telephone: shops name their apps so */
+	MARK_PERSONAL = 2048, /* in a hand, on a sofa: its models and apps are called anything */
+	MARK_CONFIGURED = 4096
 };
 
-struct rule {
-	const char *literal;
-	size_t len;
-	const char *why; /* BOT */
-	unsigned marks;  /* MARK */
-	enum where where;
-};
-
-static const struct rule rules[] = {
-#define BOT(literal, where, why) {literal, sizeof(literal) - 1, why, 0, where},
-#define PERSON(literal) {literal, sizeof(literal) - 1, NULL, 0, ANY},
-#define MARK(literal, where, marks) {literal, sizeof(literal) - 1, NULL, marks, where},
+static const struct bot_rule own[] = {
+#define BOT(text, at, reason) {.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at},
+#define WEAK(text, at, reason) \
+	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at, .listed = true},
+#define PERSON(text) {.literal = text, .len = sizeof(text) - 1},
+#define MARK(text, at, bits) {.literal = text, .len = sizeof(text) - 1, .marks = bits, .where = at},
 #include "node/bot_rules.def"
 };
 
-#define RULES_N (sizeof(rules) / sizeof(rules[0]))
-#define CLASSES_MAX 64 /* distinct bytes in all literals, and one for the rest */
+#define OWN_N (sizeof(own) / sizeof(own[0]))
 
-/* A state is the longest end of what was read that begins some literal. `next` is complete, so that
- * every byte costs one look-up. `ends` is the nearest state, itself or down its suffixes, that is a
- * whole literal, 0 if none; `rule` which one that is; `shorter` the nearest one below it. */
 struct bot_rules {
-	uint8_t class_of[256]; /* of a byte, lower-cased; 0: in no literal */
-	unsigned classes;
-	uint16_t states;
-	uint16_t *next; /* [state * classes + class] */
-	int16_t *rule;  /* index, or -1 */
-	uint16_t *ends, *shorter, *fail;
+	struct bot_rule *rules;
+	size_t n;
+	struct bot_automaton automaton;
 };
 
-/* -- building -- */
+/* -- building: the packages' words, our own, the operator's; later ones are heard first -- */
 
 static void
-classes_number(struct bot_rules *b)
+add_words(struct bot_rules *b, unsigned sources)
 {
-	const char *p;
-	size_t i;
-	int c;
+	const struct bot_word *w;
 
-	b->classes = 1;
-	for (i = 0; i < RULES_N; i++)
-		for (p = rules[i].literal; *p; p++)
-			if (!b->class_of[(uint8_t)*p])
-				b->class_of[(uint8_t)*p] = (uint8_t)b->classes++;
-	for (c = 'A'; c <= 'Z'; c++)
-		b->class_of[c] = b->class_of[c - 'A' + 'a'];
+	for (w = bot_words; w < bot_words + bot_words_n; w++)
+		if (w->source & sources)
+			b->rules[b->n++] = (struct bot_rule){.literal = w->literal,
+							     .len = strlen(w->literal),
+							     .why = w->why,
+							     .name = w->name,
+							     .where = w->where,
+							     .listed = true};
 }
 
-static int
-arrays_new(struct bot_rules *b)
-{
-	size_t states = 1, i;
-
-	for (i = 0; i < RULES_N; i++)
-		states += rules[i].len;
-	if (states > UINT16_MAX || b->classes > CLASSES_MAX)
-		return -E2BIG;
-	b->next = calloc(states * b->classes, sizeof(*b->next));
-	b->rule = malloc(states * sizeof(*b->rule));
-	b->ends = calloc(states, sizeof(*b->ends));
-	b->shorter = calloc(states, sizeof(*b->shorter));
-	b->fail = calloc(states, sizeof(*b->fail));
-	if (!b->next || !b->rule || !b->ends || !b->shorter || !b->fail)
-		return -ENOMEM;
-	memset(b->rule, 0xff, states * sizeof(*b->rule));
-	b->states = 1;
-	return 0;
-}
-
-/* The first `depth` bytes of a literal as states, of which all but the last one exist. */
 static void
-trie_add(struct bot_rules *b, int16_t index, size_t depth)
+add_list(struct bot_rules *b, const struct conf_list *list, const char *why)
 {
-	uint16_t at = 0, *edge;
 	size_t i;
 
-	for (i = 0; i < depth; i++) {
-		edge = &b->next[at * b->classes + b->class_of[(uint8_t)rules[index].literal[i]]];
-		if (!*edge)
-			*edge = b->states++;
-		at = *edge;
-	}
-	if (depth == rules[index].len)
-		b->rule[at] = index; /* a literal stands once: test_bot checks it */
-}
-
-/* Level by level, so that a state's number grows with its depth: automaton_complete relies on it, and
- * the few shallow states where nearly every byte leads lie side by side in the processor's cache. */
-static void
-trie_build(struct bot_rules *b)
-{
-	size_t depth, i, longest = 1;
-
-	for (depth = 1; depth <= longest; depth++)
-		for (i = 0; i < RULES_N; i++) {
-			if (rules[i].len >= depth)
-				trie_add(b, (int16_t)i, depth);
-			if (rules[i].len > longest)
-				longest = rules[i].len;
-		}
-}
-
-/* In order of depth: the state that one falls back to is shallower, and complete already. */
-static void
-automaton_complete(struct bot_rules *b)
-{
-	uint16_t at, to, back, other;
-	unsigned c;
-
-	for (at = 0; at < b->states; at++) {
-		back = b->fail[at];
-		b->shorter[at] = b->ends[back];
-		b->ends[at] = b->rule[at] >= 0 ? at : b->shorter[at];
-		for (c = 0; c < b->classes; c++) {
-			to = b->next[at * b->classes + c];
-			other = at ? b->next[back * b->classes + c] : 0;
-			if (to)
-				b->fail[to] = other;
-			else
-				b->next[at * b->classes + c] = other;
-		}
-	}
+	for (i = 0; list && i < list->n; i++)
+		b->rules[b->n++] = (struct bot_rule){.literal = list->item[i],
+						     .len = strlen(list->item[i]),
+						     .why = why,
+						     .marks = MARK_CONFIGURED};
 }
 
 int
-bot_rules_new(struct bot_rules **ret_rules)
+bot_rules_new(unsigned sources, const struct conf_list *bots, const struct conf_list *people,
+	      struct bot_rules **ret_rules)
 {
 	struct bot_rules *b = calloc(1, sizeof(*b));
-	int err;
+	size_t most = bot_words_n + OWN_N + (bots ? bots->n : 0) + (people ? people->n : 0);
+	int err = -ENOMEM;
 
 	if (!b)
 		return -ENOMEM;
-	classes_number(b);
-	err = arrays_new(b);
-	if (err) {
-		bot_rules_free(b);
-		return err;
-	}
-	trie_build(b);
-	automaton_complete(b);
+	b->rules = calloc(most, sizeof(*b->rules));
+	if (!b->rules)
+		goto out;
+	add_words(b, sources);
+	memcpy(b->rules + b->n, own, sizeof(own));
+	b->n += OWN_N;
+	add_list(b, bots, "configured");
+	add_list(b, people, NULL);
+	err = bot_automaton_build(&b->automaton, b->rules, b->n);
+	if (err)
+		goto out;
 	*ret_rules = b;
 	return 0;
+out:
+	bot_rules_free(b);
+	return err;
 }
 
 void
@@ -172,22 +104,33 @@ bot_rules_free(struct bot_rules *b)
 {
 	if (!b)
 		return;
-	free(b->next);
-	free(b->rule);
-	free(b->ends);
-	free(b->shorter);
-	free(b->fail);
+	bot_automaton_fini(&b->automaton);
+	free(b->rules);
 	free(b);
 }
 
 size_t
 bot_rules_bytes(const struct bot_rules *b)
 {
-	return sizeof(*b) + b->states * (b->classes * sizeof(*b->next) + sizeof(*b->rule) +
-					 3 * sizeof(*b->fail));
+	return sizeof(*b) + b->n * sizeof(*b->rules) + bot_automaton_bytes(&b->automaton);
 }
 
 /* -- reading -- */
+
+/* What is gathered byte by byte: the literals' evidence and, beside the automaton, the form's. */
+struct reading {
+	struct text ua;
+	unsigned marks;
+	const char *why;	/* of our own rules, the first */
+	const char *listed;	/* of the packages' words, the first */
+	const char *configured; /* of the operator's */
+	bool person;		/* the operator says so */
+	uint16_t name;
+	size_t name_len; /* the longest literal that has a name gives it */
+	int depth;	 /* of brackets */
+	bool has_digit;
+	bool has_outer_semicolon; /* browsers list their products with blanks */
+};
 
 static bool
 is_letter(char c)
@@ -196,13 +139,15 @@ is_letter(char c)
 }
 
 static bool
-stands(const struct rule *r, struct text ua, size_t from, size_t to)
+stands(const struct bot_rule *r, struct text ua, size_t from, size_t to)
 {
-	if ((r->where & START) && from > 0)
+	if ((r->where & BOT_START) && from > 0)
 		return false;
-	if ((r->where & HEAD) && from > 0 && is_letter(ua.at[from - 1]))
+	if ((r->where & BOT_END) && to < ua.len)
 		return false;
-	return !(r->where & TAIL) || to == ua.len || !is_letter(ua.at[to]);
+	if ((r->where & BOT_HEAD) && from > 0 && is_letter(ua.at[from - 1]))
+		return false;
+	return !(r->where & BOT_TAIL) || to == ua.len || !is_letter(ua.at[to]);
 }
 
 /* A version that is no number is a template that nobody filled in. "(KHTML, like Gecko" is a phrase
@@ -222,27 +167,54 @@ is_odd(unsigned marks, struct text ua, size_t to)
 	       strncasecmp(ua.at + to, safari, sizeof(safari) - 1) != 0;
 }
 
-/* What the literals say that end before `to`, the longest first; a PERSON hides those inside it.
- * Adds marks; returns why when one of them speaks for a bot. */
-static const char *
-literals_ending(const struct bot_rules *b, uint16_t state, struct text ua, size_t to,
-		unsigned *marks)
+static void
+take_reason(const char **why, const char *said)
 {
-	const struct rule *r;
+	if (!*why)
+		*why = said;
+}
 
-	for (; state; state = b->shorter[state]) {
-		r = &rules[b->rule[state]];
-		if (!r->why && !r->marks)
-			break;
-		if (!stands(r, ua, to - r->len, to))
-			continue;
-		if (r->why)
-			return r->why;
-		*marks |= r->marks;
-		if ((r->marks & (MARK_VERSION | MARK_PHRASE)) && is_odd(r->marks, ua, to))
-			*marks |= MARK_ODD;
+static void
+take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
+{
+	if (rule->name && rule->len > r->name_len) {
+		r->name = rule->name;
+		r->name_len = rule->len;
 	}
-	return NULL;
+	if (rule->marks & MARK_CONFIGURED) {
+		r->person |= rule->why == NULL;
+		take_reason(&r->configured, rule->why);
+	} else if (rule->why) {
+		take_reason(rule->listed ? &r->listed : &r->why, rule->why);
+	}
+	r->marks |= rule->marks;
+	if ((rule->marks & (MARK_VERSION | MARK_PHRASE)) && is_odd(rule->marks, r->ua, to))
+		r->marks |= MARK_ODD;
+}
+
+/* What the literals say that end before `to`, the longest first; a PERSON hides those inside it. */
+static void
+take_literals(const struct bot_rules *b, uint16_t state, struct reading *r, size_t to)
+{
+	const struct bot_rule *rule;
+	int16_t i;
+
+	for (; state; state = b->automaton.shorter[state])
+		for (i = b->automaton.rule[state]; i >= 0; i = rule->same) {
+			rule = &b->rules[i];
+			if (!rule->why && !rule->marks)
+				return;
+			if (stands(rule, r->ua, to - rule->len, to))
+				take_rule(r, rule, to);
+		}
+}
+
+static inline void
+take_byte(struct reading *r, char c)
+{
+	r->depth += (c == '(' || c == '[') - (c == ')' || c == ']');
+	r->has_digit |= c >= '0' && c <= '9';
+	r->has_outer_semicolon |= c == ';' && r->depth <= 0;
 }
 
 static bool
@@ -253,69 +225,77 @@ starts_with(struct text ua, const char *literal)
 	return ua.len >= n && strncasecmp(ua.at, literal, n) == 0;
 }
 
-/* What the form tells, gathered byte by byte beside the automaton. */
-struct form {
-	int depth; /* of brackets */
-	bool has_digit;
-	bool has_outer_semicolon; /* browsers list their products with blanks */
-};
-
-static inline void
-form_add(struct form *f, char c)
+static const char *
+judge_mozilla(const struct reading *r)
 {
-	f->depth += (c == '(' || c == '[') - (c == ')' || c == ']');
-	f->has_digit |= c >= '0' && c <= '9';
-	f->has_outer_semicolon |= c == ';' && f->depth <= 0;
+	unsigned marks = r->marks;
+
+	if (!(marks & (MARK_ENGINE | MARK_PLAYER)))
+		return "shape";
+	if (!(marks & (MARK_DEVICE | MARK_PRODUCT | MARK_PLAYER)))
+		return "shape";
+	if ((marks & MARK_COMPATIBLE) && !(marks & MARK_COMPATIBLE_OK))
+		return "shape";
+	if (r->has_outer_semicolon || (marks & MARK_ODD))
+		return "shape";
+	return NULL;
 }
 
 /* No word told; what does the form tell? */
 static const char *
-judge_form(struct text ua, unsigned marks, const struct form *f)
+judge_form(const struct reading *r)
 {
+	unsigned marks = r->marks;
+
 	if ((marks & MARK_CONTACT) && !(marks & MARK_PLAYER))
 		return "contact";
-	if ((marks & MARK_DOMAIN) && !(marks & (MARK_PHONE | MARK_PLAYER)))
+	if ((marks & MARK_DOMAIN) && !(marks & (MARK_PERSONAL | MARK_PLAYER)))
 		return "contact";
-	if (!f->has_digit && !(marks & MARK_PLAYER))
+	if (!r->has_digit && !(marks & MARK_PLAYER))
 		return "shape";
-	if (starts_with(ua, "mozilla/5.0")) {
-		if (!(marks & (MARK_ENGINE | MARK_PLAYER)))
-			return "shape";
-		if (!(marks & (MARK_DEVICE | MARK_PRODUCT | MARK_PLAYER)))
-			return "shape";
-		if ((marks & MARK_COMPATIBLE) && !(marks & MARK_COMPATIBLE_OK))
-			return "shape";
-		if (f->has_outer_semicolon || (marks & MARK_ODD))
-			return "shape";
-	} else if (!starts_with(ua, "mozilla/") && !(marks & (MARK_DEVICE | MARK_PLAYER))) {
+	if (starts_with(r->ua, "mozilla/5.0"))
+		return judge_mozilla(r);
+	if (marks & (MARK_DEVICE | MARK_PLAYER))
+		return NULL;
+	if (!starts_with(r->ua, "mozilla/"))
 		return "unknown";
-	}
-	return NULL;
+	return (marks & MARK_COMPATIBLE) && !(marks & MARK_ENGINE) ? "shape" : NULL;
 }
 
-const char *
+/* Our own words first. The packages' are many and were met beside many things: what names a
+ * telephone, a television or a player is believed before them. */
+static const char *
+judge(const struct reading *r)
+{
+	if (r->configured)
+		return r->configured;
+	if (r->why)
+		return r->why;
+	if (r->listed && !(r->marks & (MARK_PERSONAL | MARK_PLAYER)))
+		return r->listed;
+	return judge_form(r);
+}
+
+struct bot_verdict
 bot_user_agent(const struct bot_rules *b, struct text ua)
 {
-	const char *why;
-	struct form form = {0};
+	struct reading r = {.ua = ua};
 	uint16_t state = 0;
-	unsigned marks = 0;
 	size_t i;
 
 	if (ua.len == 0)
-		return "none";
+		return (struct bot_verdict){.why = "none"};
 	if (ua.len > EVENT_USER_AGENT_MAX)
-		ua.len = EVENT_USER_AGENT_MAX;
-	for (i = 0; i < ua.len; i++) {
-		state = b->next[state * b->classes + b->class_of[(uint8_t)ua.at[i]]];
-		form_add(&form, ua.at[i]);
-		if (!b->ends[state])
-			continue;
-		why = literals_ending(b, b->ends[state], ua, i + 1, &marks);
-		if (why)
-			return why;
+		r.ua.len = EVENT_USER_AGENT_MAX;
+	for (i = 0; i < r.ua.len; i++) {
+		state = bot_automaton_step(&b->automaton, state, ua.at[i]);
+		take_byte(&r, ua.at[i]);
+		if (b->automaton.ends[state])
+			take_literals(b, b->automaton.ends[state], &r, i + 1);
 	}
-	return judge_form(ua, marks, &form);
+	if (r.person)
+		return (struct bot_verdict){.believed = true};
+	return (struct bot_verdict){.why = judge(&r), .name = r.name};
 }
 
 /* -- headers -- */

@@ -1,29 +1,40 @@
 /* bot.h -- whether it is a person that asks.
  *
- * By User-Agent: the words of bot_rules.def, found in one pass by an Aho-Corasick automaton (Aho and
- * Corasick, 1975), and what its shape says. By headers: only what no real browser sends. Admission
- * asks once per distinct User-Agent, since its cache remembers; headers are looked at every time.
+ * By User-Agent: the words of bot_rules.def, those of packaged lists (bot_words.h) and the operator's,
+ * found in one pass by an automaton, and what its shape says. By headers: only what no real browser
+ * sends. Admission asks once per distinct User-Agent, since its cache remembers; headers are looked
+ * at every time. BOTS.md says how well it does, and how to measure that.
  *
  * Threads:  rules are constant after bot_rules_new.
- * Memory:   the automaton, below 1 MiB (bot_rules_bytes); time is linear in the User-Agent, of
+ * Memory:   the automaton, below 4 MiB (bot_rules_bytes); time is linear in the User-Agent, of
  *           which the first EVENT_USER_AGENT_MAX bytes are read.
  */
 #ifndef NODE_BOT_H
 #define NODE_BOT_H
 
 #include "base/text.h"
+#include "conf/conf.h"
+#include "node/bot_words.h"
 #include "proto/ledger.h"
 
 struct bot_rules;
 
-/* 0 or -ENOMEM. */
-int bot_rules_new(struct bot_rules **ret_rules);
+/* `sources` of the packaged words (enum bot_source) beside our own; the operator's literals of
+ * admit.bot_patterns and admit.person_patterns, lent until bot_rules_free, or NULL. 0, -ENOMEM, or
+ * -E2BIG for more literals than an automaton holds, which conf_check's limits exclude. */
+int bot_rules_new(unsigned sources, const struct conf_list *bots, const struct conf_list *people,
+		  struct bot_rules **ret_rules);
 void bot_rules_free(struct bot_rules *b);
 size_t bot_rules_bytes(const struct bot_rules *b);
 
-/* What speaks for a bot, as a word for operators ("crawler", "library", "monitor", …), or NULL for a
- * person. The word is a constant. An empty User-Agent is a bot's ("none"). */
-const char *bot_user_agent(const struct bot_rules *b, struct text ua);
+struct bot_verdict {
+	const char *why; /* a constant word for operators ("crawler", "library", …); NULL: a person */
+	uint16_t name;	 /* of the bot, in bot_names; 0 when none is known */
+	bool believed;	 /* a person because the operator says so: its headers prove nothing */
+};
+
+/* An empty User-Agent is a bot's ("none"). */
+struct bot_verdict bot_user_agent(const struct bot_rules *b, struct text ua);
 
 struct bot_headers { /* absent: not sent */
 	struct text accept, accept_language, sec_fetch, sec_purpose;
