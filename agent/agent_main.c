@@ -20,6 +20,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/notify.h"
+#include "base/passed.h"
 #include "cli/agent_commands.h"
 #include "cli/cli.h"
 #include "node/admin.h"
@@ -33,9 +35,9 @@
 #include "node/visitor.h"
 #include "stats/stats.h"
 
-#define HTTP_DRAIN_MS 1000 /* for connections that are kept open: their next request is told 503 */
-#define FORWARD_DRAIN_MS 5000 /* what is not sent by then is sent after the next start */
-#define OTHER_FILES 64        /* descriptors beside connections: sockets, libraries, journal */
+#define FORWARD_DRAIN_MS 5000    /* what is not sent by then is sent after the next start, */
+#define FORWARD_HANDOVER_MS 1000 /* which is soon when clients wait in passed sockets */
+#define OTHER_FILES 64           /* descriptors beside connections: sockets, libraries, journal */
 
 struct agent {
 	int lock_fd;
@@ -212,6 +214,7 @@ say_where(const struct conf *c, struct agent *a)
 		add_line(lines, &n, "http", i, address);
 	for (i = 0; ingest_udp_address(a->udp, i, address); i++)
 		add_line(lines, &n, "udp", i, address);
+	passed_close_rest();
 	admin_address(a->admin, address);
 	add_line(lines, &n, "admin", 0, address);
 	err = cli_listen_write(c->node_state_dir, lines, n);
@@ -250,15 +253,17 @@ stop(const struct conf *c, struct agent *a)
 		admin_ready(a->admin, false);
 	if (a->http)
 		cli_listen_remove(c->node_state_dir);
-	/* datagrams that came before the signal count; nobody can be told to send them again */
+	/* datagrams are taken all the while: a long drain must not fill the sockets' buffers. Those
+	 * that came before the signal count; nobody can be told to send them again */
+	ingest_http_drain(a->http, c->http_drain);
 	ingest_udp_stop(a->udp);
 	if (a->admit)
 		admit_stop(a->admit);
-	ingest_http_stop(a->http, HTTP_DRAIN_MS);
+	ingest_http_stop(a->http);
 	admin_stop(a->admin);
 	if (a->sealer)
 		seal_stop(a->sealer);
-	forward_stop(a->forwarder, FORWARD_DRAIN_MS);
+	forward_stop(a->forwarder, passed_any() ? FORWARD_HANDOVER_MS : FORWARD_DRAIN_MS);
 	for (i = 0; i < a->n_workers; i++)
 		admit_worker_free(a->worker[i]);
 	free(a->worker);
@@ -339,10 +344,13 @@ wait_for_stop(const struct cli *cli, struct agent *a, const sigset_t *signals)
 
 	for (;;) {
 		number = sigwaitinfo(signals, NULL);
-		if (number == SIGHUP)
+		if (number == SIGHUP) {
+			notify_reloading();
 			reload(cli, a);
-		else if (number == SIGTERM || number == SIGINT)
+			notify_ready();
+		} else if (number == SIGTERM || number == SIGINT) {
 			break;
+		}
 	}
 	log_info("stopping", "signal=%d", number);
 }
@@ -393,13 +401,14 @@ run(struct cli *cli)
 	if (err)
 		return cli_fail(cli, "signals: %s", strerror(-err));
 	raise_file_limit(cli->conf);
+	passed_init();
 	err = start(cli->conf, &a);
 	if (!err) {
 		admin_ready(a.admin, true);
-		cli_notify("READY=1");
+		notify_ready();
 		log_info("ready", "node=%s", cli->conf->node_name);
 		wait_for_stop(cli, &a, &signals);
-		cli_notify("STOPPING=1");
+		notify_stopping();
 	}
 	stop(cli->conf, &a);
 	if (err)

@@ -12,21 +12,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/embedded.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/notify.h"
+#include "base/passed.h"
 #include "central/web.h"
 #include "cli/central_accounts.h"
 #include "cli/central_query.h"
 #include "cli/cli.h"
 
-#define TEND_S 60      /* salts are destroyed within this time of their end */
-#define DRAIN_MS 10000 /* an apply takes at most about a second; systemd waits 90 */
+#define TEND_S 60 /* salts are destroyed within this time of their end */
 
 struct central {
 	struct store *store;
@@ -106,6 +105,7 @@ write_listen(const struct conf *c, const struct central *s)
 	size_t n;
 	int err;
 
+	passed_close_rest();
 	for (n = 0; n < HTTP_LISTEN_MAX && (address = web_address(s->web, n)); n++) {
 		snprintf(line[n].name, sizeof(line[n].name), n ? "central%zu" : "central", n + 1);
 		snprintf(line[n].address, sizeof(line[n].address), "%s", address);
@@ -148,7 +148,7 @@ stop(const struct conf *c, struct central *s)
 {
 	if (s->web)
 		cli_listen_remove(c->central_data_dir);
-	web_stop(s->web, DRAIN_MS);
+	web_stop(s->web, c->central_drain);
 	query_free(s->query);
 	receive_free(s->receive);
 	salts_close(s->salts);
@@ -157,31 +157,6 @@ stop(const struct conf *c, struct central *s)
 	auth_close(s->auth);
 	if (s->store)
 		store_close(s->store);
-}
-
-/* -- systemd -- */
-
-/* sd_notify(3), of which one datagram is all that is needed here. */
-static void
-notify(const char *state)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	socklen_t len;
-	int fd;
-
-	if (!path || strlen(path) >= sizeof(to.sun_path))
-		return;
-	memcpy(to.sun_path, path, strlen(path));
-	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (path[0] == '@')
-		to.sun_path[0] = '\0'; /* an abstract name */
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to, len) < 0)
-		log_warn("systemd was not told", "state=%s", state);
-	close(fd);
 }
 
 /* -- running -- */
@@ -226,8 +201,11 @@ serve(struct cli *cli, struct central *s, const sigset_t *signals)
 		got = sigtimedwait(signals, NULL, &pause);
 		if (got == SIGTERM || got == SIGINT)
 			return got;
-		if (got == SIGHUP)
+		if (got == SIGHUP) {
+			notify_reloading();
 			reload(cli);
+			notify_ready();
+		}
 		tend(s, &failing);
 	}
 }
@@ -254,15 +232,16 @@ run(struct cli *cli)
 	if (!cli_args_are(cli, 0, 0))
 		return cli_usage(cli);
 	take_signals(&signals);
+	passed_init();
 	err = start(cli->conf, &s);
 	if (!err) {
 		web_set_ready(s.web, true);
-		notify("READY=1");
+		notify_ready();
 		log_info("ready", "data_dir=%s time_zone=%s", cli->conf->central_data_dir,
 			 cli->conf->central_time_zone);
 		got = serve(cli, &s, &signals);
 		log_info("stopping", "signal=%s", got == SIGINT ? "INT" : "TERM");
-		notify("STOPPING=1");
+		notify_stopping();
 	}
 	stop(cli->conf, &s);
 	if (err)

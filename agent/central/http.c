@@ -6,12 +6,17 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/passed.h"
 #include "base/socket.h"
 #include "central/http_internal.h"
 
 #define IDLE_S 60         /* without a byte: closed by libmicrohttpd */
 #define REQUEST_MAX_S 300 /* a request that takes longer is cut off: 64 MB at 2 Mbit/s pass */
 #define SWEEP_S 5
+#define STEP_MS 10      /* how late the end of a drain is noticed */
+#define FRESH_MS 1000   /* a new connection's first request takes no longer to come, or is none */
+#define FINISH_MS 2000  /* for connections whose requests are answered */
+#define ACTIVE_MS 10000 /* for running requests: an apply takes about a second; systemd waits 90 */
 #define CONNECTION_MEMORY 32768 /* about half of it holds headers: cookies of other applications */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -51,7 +56,7 @@ connection_started(struct http_server *s, struct MHD_Connection *connection, voi
 	if (!c || !info)
 		return;
 	c->fd = info->connect_fd;
-	c->since = mono_now();
+	c->opened = c->since = mono_now();
 	pthread_mutex_lock(&s->lock);
 	c->next = s->connections;
 	c->back = &s->connections;
@@ -120,14 +125,35 @@ sweeper_main(void *arg)
 
 /* -- sockets -- */
 
+/* Sockets that the service manager names for us stand in for all of central.listen. */
+static void
+take_passed(struct http_server *s)
+{
+	struct socket_address address;
+	size_t n = 0;
+	int fd;
+
+	while (n < HTTP_LISTEN_MAX && (fd = passed_take_named("central", SOCK_STREAM)) >= 0) {
+		s->fd[n] = fd;
+		if (socket_bound(fd, &address) == 0)
+			socket_address_format(&address, s->address[n]);
+		n++;
+	}
+	if (n > 0)
+		s->n = n;
+}
+
 static int
 open_socket(struct http_server *s, size_t i)
 {
 	struct socket_address address;
 	int fd = socket_address_parse(s->setup.listen[i], &address);
 
-	if (fd == 0)
-		fd = socket_listen(&address, SOCK_STREAM, false);
+	if (fd == 0) {
+		fd = passed_take_at(&address, SOCK_STREAM);
+		if (fd < 0)
+			fd = socket_listen(&address, SOCK_STREAM, false);
+	}
 	if (fd < 0) {
 		log_error("cannot listen", "address=%s error=\"%s\"", s->setup.listen[i],
 			  strerror(-fd));
@@ -232,11 +258,12 @@ http_start(const struct http_setup *setup, struct http_server **ret_server)
 	s->setup = *setup;
 	s->n = setup->n_listen;
 	init_locks(s);
-	for (i = 0; i < s->n; i++)
+	for (i = 0; i < HTTP_LISTEN_MAX; i++)
 		s->fd[i] = -1;
 	MHD_set_panic_func(panic, NULL);
+	take_passed(s);
 	for (i = 0; i < s->n && !err; i++)
-		err = open_socket(s, i);
+		err = s->fd[i] < 0 ? open_socket(s, i) : 0;
 	for (i = 0; i < s->n && !err; i++)
 		err = start_daemon(s, i);
 	if (!err)
@@ -249,28 +276,75 @@ http_start(const struct http_setup *setup, struct http_server **ret_server)
 	return 0;
 }
 
+/* -- draining -- */
+
+/* What comes now is refused where the socket is our own, and waits for the next process in one that
+ * the service manager holds as well. */
 static void
-quiesce(struct http_server *s)
+stop_listening(struct http_server *s)
 {
 	size_t i;
-	int fd;
 
 	for (i = 0; i < s->n; i++) {
-		if (!s->daemon[i])
-			continue;
-		fd = MHD_quiesce_daemon(s->daemon[i]);
-		if (fd >= 0)
-			s->fd[i] = fd; /* ours again, to be closed last */
+		if (s->daemon[i])
+			MHD_quiesce_daemon(s->daemon[i]); /* fd[i] is ours again */
+		if (s->fd[i] >= 0)
+			close(s->fd[i]);
+		s->fd[i] = -1;
 	}
 }
 
-static void
-await_active(struct http_server *s, int64_t drain_ms)
+static bool
+older_remain(struct http_server *s, struct mono_us moment)
 {
-	struct mono_us until = {mono_now().us + drain_ms * 1000};
+	const struct http_connection *c;
+	bool found = false;
 
-	while (atomic_load(&s->active) > 0 && mono_now().us < until.us)
-		nanosleep(&(struct timespec){0, 5000000}, NULL);
+	pthread_mutex_lock(&s->lock);
+	for (c = s->connections; c && !found; c = c->next)
+		found = c->opened.us < moment.us;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* Shuts the reading half of connections that wait for a request: one that has arrived by then is
+ * still read and answered, and behind it libmicrohttpd sees the end. How many are left. */
+static size_t
+hang_up(struct http_server *s)
+{
+	int64_t fresh_us = mono_now().us - FRESH_MS * INT64_C(1000);
+	struct http_connection *c;
+	size_t n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (c = s->connections; c; c = c->next, n++) {
+		if (c->hung_up || c->busy || (!c->served && c->opened.us > fresh_us))
+			continue;
+		shutdown(c->fd, SHUT_RD);
+		c->hung_up = true;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+static void
+drain(struct http_server *s, int64_t drain_ms)
+{
+	const struct timespec step = {0, STEP_MS * 1000000L};
+	struct mono_us begin = mono_now();
+	int64_t until = begin.us + drain_ms * 1000;
+
+	atomic_store(&s->draining, true);
+	while (older_remain(s, begin) && mono_now().us < until)
+		nanosleep(&step, NULL);
+	stop_listening(s);
+	/* a thread that had accepted a connection before may still be about to enter it */
+	nanosleep(&step, NULL);
+	begin = mono_now();
+	while (
+	    (hang_up(s) > 0 && mono_now().us < begin.us + FINISH_MS * INT64_C(1000)) ||
+	    (atomic_load(&s->active) > 0 && mono_now().us < begin.us + ACTIVE_MS * INT64_C(1000)))
+		nanosleep(&step, NULL);
 }
 
 void
@@ -280,12 +354,12 @@ http_stop(struct http_server *s, int64_t drain_ms)
 
 	if (!s)
 		return;
-	quiesce(s);
+	if (s->sweeping)
+		drain(s, drain_ms);
 	pthread_mutex_lock(&s->lock);
 	atomic_store(&s->stopping, true);
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
-	await_active(s, drain_ms);
 	if (s->sweeping)
 		pthread_join(s->sweeper, NULL);
 	for (i = 0; i < s->n; i++) {

@@ -135,7 +135,7 @@ add_common_headers(const struct http_server *s, const struct exchange *x, struct
 				"style-src 'self' 'unsafe-inline'; frame-ancestors 'none'");
 	if (s->setup.tls_cert)
 		MHD_add_response_header(r, "Strict-Transport-Security", "max-age=31536000");
-	if (x->close || atomic_load(&s->stopping))
+	if (x->close || atomic_load(&s->draining))
 		MHD_add_response_header(r, "Connection", "close");
 }
 
@@ -309,6 +309,24 @@ is_not_worth_draining(const struct exchange *x)
 
 /* -- libmicrohttpd's callbacks -- */
 
+static void
+mark(struct http_server *s, struct MHD_Connection *connection, bool busy)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct http_connection *c = info ? info->socket_context : NULL;
+
+	if (!c)
+		return;
+	pthread_mutex_lock(&s->lock);
+	c->busy = busy;
+	if (!busy) {
+		c->served = true;
+		c->since = mono_now();
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 static struct exchange *
 exchange_new(struct http_server *s, struct MHD_Connection *connection, const char *url)
 {
@@ -322,6 +340,7 @@ exchange_new(struct http_server *s, struct MHD_Connection *connection, const cha
 	x->request.path = url;
 	x->request.peer = info ? info->client_addr : NULL;
 	x->request.tls = s->setup.tls_cert != NULL;
+	mark(s, connection, true);
 	atomic_fetch_add(&s->active, 1);
 	return x;
 }
@@ -377,20 +396,6 @@ http_handle(void *cls, struct MHD_Connection *connection, const char *url, const
 	return queue_answer(s, x);
 }
 
-static void
-mark_idle(struct http_server *s, struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct http_connection *c = info ? info->socket_context : NULL;
-
-	if (!c)
-		return;
-	pthread_mutex_lock(&s->lock);
-	c->since = mono_now();
-	pthread_mutex_unlock(&s->lock);
-}
-
 void
 http_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
 	       enum MHD_RequestTerminationCode why)
@@ -400,7 +405,7 @@ http_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
 
 	(void)why;
 	*req_cls = NULL;
-	mark_idle(s, connection);
+	mark(s, connection, false);
 	if (!x)
 		return;
 	CRASH_POINT_OF("http_after_answer", x->route ? x->route->path : "");

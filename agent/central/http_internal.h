@@ -15,7 +15,11 @@
 struct http_connection {
 	struct http_connection *next, **back;
 	int fd;
+	struct mono_us opened;
 	struct mono_us since; /* its start, or the end of its latest request */
+	bool busy;            /* between the headers of a request and the end of its answer */
+	bool served;          /* at least one answer */
+	bool hung_up;
 };
 
 struct http_server {
@@ -29,7 +33,8 @@ struct http_server {
 	pthread_t sweeper;
 
 	/* atomic */
-	atomic_bool stopping;
+	atomic_bool draining;       /* each answer is the last one of its connection */
+	atomic_bool stopping;       /* the sweeper ends */
 	atomic_uint active;         /* requests between their headers and their end */
 	atomic_size_t bodies_bytes; /* of bodies in memory, small ones aside */
 	_Atomic uint64_t count[HTTP_CLASS_N][HTTP_STATUS_MAX];

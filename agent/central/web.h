@@ -41,7 +41,7 @@ const char *web_address(const struct web *w, size_t i);
 /* What /readyz says; not ready at first. */
 void web_set_ready(struct web *w, bool ready);
 
-/* Lets running requests end, for at most drain_ms. */
+/* As http_stop; /readyz says no from the beginning. */
 void web_stop(struct web *w, int64_t drain_ms);
 
 #endif

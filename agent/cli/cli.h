@@ -78,9 +78,6 @@ int cli_listen_read(const char *dir, const char *name, char ret_address[CLI_ADDR
 /* Removes dir/listen (at a clean stop, so that nobody asks an address that is another's by now). */
 void cli_listen_remove(const char *dir);
 
-/* Tells systemd "READY=1" or "STOPPING=1" where it asked for it (NOTIFY_SOCKET). */
-void cli_notify(const char *state);
-
 /* -- asking the running program -- */
 
 /* One request to a URL, no redirects, no proxies. 0 with status and body (NUL behind; the caller

@@ -2,12 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "cli/cli.h"
 
 #define LISTEN_FILE "listen"
@@ -72,28 +69,4 @@ cli_listen_remove(const char *dir)
 
 	listen_path(dir, path, sizeof(path));
 	unlink(path);
-}
-
-/* -- the service manager -- */
-
-void
-cli_notify(const char *state)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	socklen_t len;
-	int fd;
-
-	if (!path || path[0] == '\0' || strlen(path) >= sizeof(to.sun_path))
-		return;
-	memcpy(to.sun_path, path, strlen(path));
-	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (path[0] == '@')
-		to.sun_path[0] = '\0'; /* an abstract name */
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to, len) < 0)
-		log_warn("systemd was not told", "state=%s error=\"%s\"", state, strerror(errno));
-	close(fd);
 }

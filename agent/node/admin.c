@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/passed.h"
 #include "node/bot_count.h"
 #include "stats/stats.h"
 
@@ -161,8 +162,12 @@ open_listener(struct admin *a)
 {
 	const char *address = a->parts.c->admin_listen;
 	int err = socket_address_parse(address, &a->address);
-	int fd = err ? err : socket_listen(&a->address, SOCK_STREAM, false);
+	int fd = passed_take_named("admin", SOCK_STREAM);
 
+	if (fd < 0 && !err)
+		fd = passed_take_at(&a->address, SOCK_STREAM);
+	if (fd < 0)
+		fd = err ? err : socket_listen(&a->address, SOCK_STREAM, false);
 	if (fd >= 0)
 		err = socket_bound(fd, &a->address);
 	if (fd < 0 || err) {

@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/passed.h"
 #include "stats/stats.h"
 
 #define TICK_MS 250      /* how late a request may be cut off */
 #define DRAIN_STEP_MS 10 /* how late a drained daemon is noticed */
+#define FRESH_MS 1000    /* a new connection's first request takes no longer to come, or is none */
+#define FINISH_MS 2000   /* for requests that have begun when nothing is accepted any more */
 
 /* -- libmicrohttpd's own messages -- */
 
@@ -99,18 +102,32 @@ parse_addresses(struct ingest_http *h)
 	const struct conf_list *list = &h->c->http_listen;
 	size_t i;
 
-	h->address = calloc(list->n + 1, sizeof(*h->address));
-	h->extra = calloc(list->n + 1, sizeof(*h->extra));
-	if (!h->address || !h->extra)
-		return -ENOMEM;
-	for (i = 0; i < list->n; i++)
-		if (socket_address_parse(list->item[i], &h->address[i]) < 0) {
+	for (i = 0; i < list->n; i++) {
+		if (socket_address_parse(list->item[i], &h->listener[i].address) < 0) {
 			log_error("http.listen holds what is no address", "item=\"%s\"",
 				  list->item[i]);
 			return -EINVAL;
 		}
-	h->n_addresses = list->n;
+		h->listener[i].fd = -1;
+		h->n_listeners++;
+	}
 	return 0;
+}
+
+/* Sockets that the service manager names for us stand in for all of http.listen. */
+static int
+take_passed(struct ingest_http *h)
+{
+	int fd, err = 0;
+
+	while (!err && (fd = passed_take_named("http", SOCK_STREAM)) >= 0) {
+		struct http_listener *l = &h->listener[h->n_listeners++];
+
+		l->fd = fd;
+		l->passed = true;
+		err = socket_bound(fd, &l->address);
+	}
+	return err;
 }
 
 /* SO_REUSEPORT would let a second agent share the port without a word, so the address is first
@@ -141,26 +158,43 @@ listen_shared(struct ingest_http *h, struct socket_address *a)
 	return err;
 }
 
+/* A passed socket cannot have siblings (SO_REUSEPORT must be set before the first bind), and several
+ * daemons that wait on one socket would all wake up for each connection: so the accepting thread
+ * takes its connections and deals them out, which wakes one. */
+static int
+open_listener(struct ingest_http *h, struct http_listener *l, bool *shared)
+{
+	l->fd = passed_take_at(&l->address, SOCK_STREAM);
+	l->passed = l->fd >= 0;
+	if (l->passed)
+		return 0;
+	if (is_tcp(&l->address) && !*shared) {
+		*shared = true;
+		return listen_shared(h, &l->address);
+	}
+	l->fd = socket_listen(&l->address, SOCK_STREAM, false);
+	return l->fd < 0 ? l->fd : socket_bound(l->fd, &l->address);
+}
+
 static int
 listen_all(struct ingest_http *h)
 {
 	bool shared = false;
 	char text[SOCKET_ADDRESS_TEXT];
 	size_t i;
-	int fd, err = parse_addresses(h);
+	int err;
 
-	for (i = 0; !err && i < h->n_addresses; i++) {
-		if (is_tcp(&h->address[i]) && !shared) {
-			shared = true;
-			err = listen_shared(h, &h->address[i]);
-		} else {
-			fd = socket_listen(&h->address[i], SOCK_STREAM, false);
-			err = fd < 0 ? fd : socket_bound(fd, &h->address[i]);
-			if (fd >= 0)
-				h->extra[h->n_extra++] = fd;
-		}
+	h->listener = calloc(h->c->http_listen.n + PASSED_MAX, sizeof(*h->listener));
+	if (!h->listener)
+		return -ENOMEM;
+	err = take_passed(h);
+	if (err || h->n_listeners > 0)
+		return err;
+	err = parse_addresses(h);
+	for (i = 0; !err && i < h->n_listeners; i++) {
+		err = open_listener(h, &h->listener[i], &shared);
 		if (err) {
-			socket_address_format(&h->address[i], text);
+			socket_address_format(&h->listener[i].address, text);
 			log_error("cannot listen for beacons", "address=%s error=\"%s\"", text,
 				  strerror(-err));
 		}
@@ -171,9 +205,9 @@ listen_all(struct ingest_http *h)
 bool
 ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SOCKET_ADDRESS_TEXT])
 {
-	if (i >= h->n_addresses)
+	if (i >= h->n_listeners)
 		return false;
-	socket_address_format(&h->address[i], ret_text);
+	socket_address_format(&h->listener[i].address, ret_text);
 	return true;
 }
 
@@ -187,7 +221,7 @@ least_loaded(struct ingest_http *h)
 	size_t least = (size_t)h->c->http_connections, n, i;
 
 	for (i = 0; i < h->n_workers; i++) {
-		n = atomic_load(&h->worker[i].n_open);
+		n = atomic_load(&h->worker[i].n_open) + atomic_load(&h->worker[i].n_dealt);
 		if (n < least) {
 			least = n;
 			best = &h->worker[i];
@@ -211,7 +245,9 @@ accept_one(struct ingest_http *h, int listen_fd)
 		return false;
 	if (len < sizeof(struct sockaddr_un))
 		len = sizeof(struct sockaddr_un); /* a client's unix socket has no name */
-	MHD_add_connection(w->daemon, fd, (struct sockaddr *)&peer, len); /* takes fd */
+	atomic_fetch_add(&w->n_dealt, 1);
+	if (MHD_add_connection(w->daemon, fd, (struct sockaddr *)&peer, len) != MHD_YES)
+		atomic_fetch_sub(&w->n_dealt, 1); /* it took and closed fd in any case */
 	return true;
 }
 
@@ -228,7 +264,7 @@ static void *
 accepter_main(void *ctx)
 {
 	struct ingest_http *h = ctx;
-	struct pollfd *polled = calloc(h->n_extra + 1, sizeof(*polled));
+	struct pollfd *polled = calloc(h->n_listeners + 1, sizeof(*polled));
 	int64_t sweep_at = 0;
 	nfds_t n;
 	size_t i;
@@ -239,12 +275,12 @@ accepter_main(void *ctx)
 		return NULL;
 	}
 	polled[0] = (struct pollfd){.fd = h->stop_fd, .events = POLLIN};
-	for (i = 0; i < h->n_extra; i++)
-		polled[i + 1] = (struct pollfd){.fd = h->extra[i], .events = POLLIN};
+	for (i = 0; i < h->n_listeners; i++) /* poll passes over -1 */
+		polled[i + 1] = (struct pollfd){.fd = h->listener[i].fd, .events = POLLIN};
 	while (!polled[0].revents) {
 		/* full workers take nothing: ask again at the next tick */
-		n = least_loaded(h) ? (nfds_t)h->n_extra + 1 : 1;
-		for (i = 1; i <= h->n_extra; i++)
+		n = least_loaded(h) ? (nfds_t)h->n_listeners + 1 : 1;
+		for (i = 1; i <= h->n_listeners; i++)
 			polled[i].revents = 0;
 		if (poll(polled, n, TICK_MS) < 0 && errno != EINTR)
 			break;
@@ -347,7 +383,7 @@ http_new(const struct conf *c, struct admit_worker *const *workers)
 			break;
 	}
 	if (h->n_workers < (size_t)c->http_workers || i < h->n_workers) {
-		ingest_http_stop(h, 0);
+		ingest_http_stop(h);
 		return NULL;
 	}
 	return h;
@@ -361,7 +397,7 @@ ingest_http_start(const struct conf *c, struct admit_worker *const *workers,
 	int err = h ? start_all(h) : -ENOMEM;
 
 	if (err) {
-		ingest_http_stop(h, 0);
+		ingest_http_stop(h);
 		return err;
 	}
 	*ret_http = h;
@@ -369,9 +405,23 @@ ingest_http_start(const struct conf *c, struct admit_worker *const *workers,
 }
 
 static void
-stop_listening(struct ingest_http *h)
+close_listener(struct http_listener *l)
 {
 	struct sockaddr_un un;
+
+	if (l->fd < 0)
+		return;
+	close(l->fd);
+	l->fd = -1;
+	if (is_tcp(&l->address) || l->passed)
+		return;
+	memcpy(&un, &l->address.sa, sizeof(un));
+	unlink(un.sun_path);
+}
+
+static void
+stop_listening(struct ingest_http *h)
+{
 	const uint64_t one = 1;
 	size_t i;
 
@@ -380,6 +430,7 @@ stop_listening(struct ingest_http *h)
 			log_warn("the accepting thread cannot be woken", "error=\"%s\"",
 				 strerror(errno));
 		pthread_join(h->accepter, NULL);
+		h->accepter_runs = false;
 	}
 	for (i = 0; i < h->n_workers; i++) {
 		/* a quiesced daemon leaves its socket to us; one that never started as well */
@@ -387,14 +438,10 @@ stop_listening(struct ingest_http *h)
 			MHD_quiesce_daemon(h->worker[i].daemon);
 		if (h->worker[i].listen_fd >= 0)
 			close(h->worker[i].listen_fd);
+		h->worker[i].listen_fd = -1;
 	}
-	for (i = 0; i < h->n_extra; i++)
-		close(h->extra[i]);
-	for (i = 0; h->n_extra > 0 && i < h->n_addresses; i++)
-		if (!is_tcp(&h->address[i])) {
-			memcpy(&un, &h->address[i].sa, sizeof(un));
-			unlink(un.sun_path);
-		}
+	for (i = 0; i < h->n_listeners; i++)
+		close_listener(&h->listener[i]);
 }
 
 static bool
@@ -402,25 +449,60 @@ is_drained(struct ingest_http *h)
 {
 	size_t i;
 
-	for (i = 0; i < h->n_workers; i++)
-		if (atomic_load(&h->worker[i].n_open) > 0)
+	for (i = 0; i < h->n_workers; i++) /* in this order: a dealt one is open before it leaves */
+		if (atomic_load(&h->worker[i].n_dealt) > 0 || atomic_load(&h->worker[i].n_open) > 0)
 			return false;
 	return true;
 }
 
+static bool
+older_remain(struct ingest_http *h, int64_t before_ms)
+{
+	size_t i;
+
+	for (i = 0; i < h->n_workers; i++)
+		if (http_worker_older(&h->worker[i], before_ms) > 0)
+			return true;
+	return false;
+}
+
+static void
+hang_up(struct ingest_http *h)
+{
+	size_t i;
+
+	for (i = 0; i < h->n_workers; i++)
+		http_worker_hang_up(&h->worker[i], FRESH_MS);
+}
+
 void
-ingest_http_stop(struct ingest_http *h, int64_t drain_ms)
+ingest_http_drain(struct ingest_http *h, int64_t drain_ms)
 {
 	const struct timespec step = {0, DRAIN_STEP_MS * 1000000L};
-	int64_t until = mono_now().us / 1000 + drain_ms;
+	int64_t begin = mono_now().us / 1000, until = begin + drain_ms;
+
+	if (!h)
+		return;
+	atomic_store(&h->draining, true);
+	while (older_remain(h, begin) && mono_now().us / 1000 < until)
+		nanosleep(&step, NULL);
+	stop_listening(h);
+	until = mono_now().us / 1000 + FINISH_MS;
+	while (!is_drained(h) && mono_now().us / 1000 < until) {
+		hang_up(h);
+		nanosleep(&step, NULL);
+	}
+}
+
+void
+ingest_http_stop(struct ingest_http *h)
+{
 	size_t i;
 
 	if (!h)
 		return;
 	atomic_store(&h->draining, true);
-	stop_listening(h);
-	while (drain_ms > 0 && !is_drained(h) && mono_now().us / 1000 < until)
-		nanosleep(&step, NULL);
+	stop_listening(h); /* nothing left to do after a drain */
 	for (i = 0; i < h->n_workers; i++) {
 		if (h->worker[i].daemon)
 			MHD_stop_daemon(h->worker[i].daemon);
@@ -429,7 +511,6 @@ ingest_http_stop(struct ingest_http *h, int64_t drain_ms)
 	if (h->stop_fd >= 0)
 		close(h->stop_fd);
 	free(h->worker);
-	free(h->extra);
-	free(h->address);
+	free(h->listener);
 	free(h);
 }

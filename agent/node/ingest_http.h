@@ -1,8 +1,9 @@
 /* ingest_http.h -- beacons from browsers, over HTTP.
  *
  * Takes requests; hands decoded events to admit and answers by its verdict. The first TCP address
- * of http.listen is shared by all workers (SO_REUSEPORT); connections to further addresses and unix
- * sockets are accepted by one thread and dealt out to the worker that has the fewest.
+ * of http.listen is shared by all workers (SO_REUSEPORT); connections to further addresses, unix
+ * sockets and sockets that the service manager passed (base/passed.h: named "http", or bound to an
+ * address of http.listen) are accepted by one thread and dealt out to the worker with the fewest.
  *
  * Threads:  one libmicrohttpd daemon with one thread per worker, and one that accepts for further
  *           addresses and cuts off requests that take too long.
@@ -33,8 +34,17 @@ bool ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SO
  * request. 0, or -EINVAL / -ENOMEM with nothing changed. */
 int ingest_http_reload(struct ingest_http *h, const struct conf *c);
 
-/* Refuses new connections, closes each open one after its next answer, waits for them at most
- * drain_ms, then ends. After it no worker is touched any more. */
-void ingest_http_stop(struct ingest_http *h, int64_t drain_ms);
+/* Brings every connection to its end without an error for anybody, in two steps:
+ * 1. For at most drain_ms, requests are taken as before, from new connections too, but each answer
+ *    says "Connection: close"; done as soon as no connection is left that was open before.
+ * 2. Nothing more is accepted: what comes waits in a passed socket for the next process (and is
+ *    refused where the socket was our own). Requests that have begun are answered; connections that
+ *    wait for a request get their end of stream behind whatever has arrived. 2 s at most.
+ * What is cut off after that has had its time. A connection that is kept open by a client whose own
+ * idle timeout is shorter than drain_ms never meets an end that it did not expect. */
+void ingest_http_drain(struct ingest_http *h, int64_t drain_ms);
+
+/* Ends, with or without a drain before. After it no worker is touched any more. */
+void ingest_http_stop(struct ingest_http *h);
 
 #endif

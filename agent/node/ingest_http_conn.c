@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "stats/stats.h"
 
@@ -80,6 +81,41 @@ http_worker_sweep(struct http_worker *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* -- draining -- */
+
+size_t
+http_worker_older(struct http_worker *w, int64_t before_ms)
+{
+	const struct http_conn *k;
+	size_t n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	for (k = w->open; k; k = k->next)
+		n += k->since_ms < before_ms;
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
+/* Only the reading half is shut. A request that has arrived by then, even one that the daemon did
+ * not see yet, is still read and answered; behind it the daemon sees the end of the stream and
+ * closes. So the only request that can meet a closed connection is one under way at that moment. */
+void
+http_worker_hang_up(struct http_worker *w, int64_t fresh_ms)
+{
+	int64_t fresh_since = now_ms() - fresh_ms;
+	struct http_conn *k;
+
+	pthread_mutex_lock(&w->lock);
+	for (k = w->open; k; k = k->next) {
+		if (k->hung_up || atomic_load(&k->turn) == TURN_BUSY ||
+		    (atomic_load(&k->turn) == TURN_FRESH && k->since_ms > fresh_since))
+			continue;
+		shutdown(k->fd, SHUT_RD);
+		k->hung_up = true;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
 /* -- connections -- */
 
 static struct http_conn *
@@ -127,23 +163,38 @@ conn_leave(struct http_worker *w, struct http_conn *k)
 	atomic_fetch_sub(&w->n_open, 1);
 }
 
+/* Taken off after the connection was entered, so that at no moment it is in neither count. */
+static void
+dealt_arrived(struct http_worker *w)
+{
+	size_t n = atomic_load(&w->n_dealt);
+
+	while (n > 0 && !atomic_compare_exchange_weak(&w->n_dealt, &n, n - 1))
+		;
+}
+
 static void
 conn_started(struct http_worker *w, struct MHD_Connection *connection, void **socket_context)
 {
 	const union MHD_ConnectionInfo *fd, *peer;
 	struct http_conn *k = conn_take(w);
-
 	stat_add(STAT_HTTP_CONNECTIONS, 1);
 	fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	if (!k || !fd || !peer)
+	if (!k || !fd || !peer) {
+		dealt_arrived(w);
 		return; /* its first request is refused */
+	}
 	k->fd = fd->connect_fd;
+	k->since_ms = now_ms();
+	k->hung_up = false;
+	atomic_store(&k->turn, TURN_FRESH);
 	k->peer = peer->client_addr;
 	k->stage = STAGE_IDLE;
 	k->body = NULL;
 	set_deadline(k, w->http->c->http_request_timeout);
 	conn_enter(w, k);
+	dealt_arrived(w);
 	*socket_context = k;
 }
 
@@ -173,8 +224,10 @@ http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *connection
 	struct http_conn *k = http_conn_of(connection);
 
 	(void)uri;
-	if (k)
+	if (k) {
 		set_deadline(k, w->http->c->http_request_timeout);
+		atomic_store(&k->turn, TURN_BUSY);
+	}
 	return NULL;
 }
 
@@ -215,5 +268,6 @@ http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls
 		k->body = NULL;
 	}
 	k->stage = STAGE_IDLE;
+	atomic_store(&k->turn, TURN_WAITS);
 	set_deadline(k, w->http->c->http_idle_timeout + w->http->c->http_request_timeout);
 }

@@ -25,6 +25,13 @@ struct http_rules {
 	bool respect_privacy;
 };
 
+/* A connection's turns, as another thread may see them. */
+enum http_turn {
+	TURN_FRESH, /* accepted, no request yet */
+	TURN_BUSY,  /* from the first line of a request to the end of its answer */
+	TURN_WAITS  /* kept open for another request */
+};
+
 enum http_stage {
 	STAGE_IDLE,    /* between two requests */
 	STAGE_BODY,    /* a beacon whose body is awaited */
@@ -43,6 +50,7 @@ struct http_conn {
 	/* constant while open */
 	const struct sockaddr *peer;
 	int fd;
+	int64_t since_ms; /* monotonic */
 	/* owner only */
 	enum http_stage stage;
 	enum answer answer;
@@ -57,7 +65,9 @@ struct http_conn {
 	char sentence[BEACON_ERROR_MAX];
 	/* guarded by the worker's lock */
 	struct http_conn *prev, *next; /* among the open, or next among the free */
-	/* atomic: written by the owner, read by the sweep */
+	bool hung_up;
+	/* atomic: written by the owner, read by the sweep and the drain */
+	_Atomic enum http_turn turn;
 	_Atomic int64_t deadline_ms; /* monotonic */
 };
 
@@ -84,6 +94,13 @@ struct http_worker {
 	size_t conns_used;
 	/* atomic */
 	_Atomic size_t n_open;
+	_Atomic size_t n_dealt; /* given to the daemon by the accepting thread, and not open yet */
+};
+
+struct http_listener {
+	struct socket_address address;
+	int fd;      /* of the accepting thread; -1: the workers have one each */
+	bool passed; /* by the service manager, who holds it as well */
 };
 
 struct ingest_http {
@@ -92,10 +109,8 @@ struct ingest_http {
 	struct text country_header;
 	struct http_worker *worker;
 	size_t n_workers;
-	int *extra; /* listening sockets of the accepting thread */
-	size_t n_extra;
-	struct socket_address *address; /* of every listener */
-	size_t n_addresses;
+	struct http_listener *listener;
+	size_t n_listeners;
 	pthread_t accepter;
 	bool accepter_runs;
 	int stop_fd; /* eventfd: the accepting thread ends */
@@ -122,6 +137,11 @@ bool http_conn_keep(struct http_worker *w, struct http_conn *k, const char *byte
 
 /* Shuts down the sockets of requests whose time is over. */
 void http_worker_sweep(struct http_worker *w);
+
+/* For the drain: connections that were open before a moment, and hanging up on those that wait for
+ * a request, or have been open for longer than fresh_ms without one. */
+size_t http_worker_older(struct http_worker *w, int64_t before_ms);
+void http_worker_hang_up(struct http_worker *w, int64_t fresh_ms);
 
 /* -- ingest_http_request.c -- */
 

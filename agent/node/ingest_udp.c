@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/passed.h"
 #include "node/udp_trust.h"
 #include "proto/beacon.h"
 #include "proto/datagram.h"
@@ -21,6 +22,7 @@
 
 struct udp_socket {
 	int fd;
+	bool passed; /* by the service manager: what stays in it is read by the next process */
 	struct socket_address address;
 	uint32_t drops; /* the kernel's count, as last read */
 };
@@ -45,18 +47,27 @@ struct ingest_udp {
 
 /* -- sockets -- */
 
-/* The buffer decides how long a burst may be before the kernel drops. */
-static void
-ask_buffer(int fd, const char *address, int64_t wanted)
+static int
+buffer_of(int fd)
 {
-	int size = (int)wanted, granted = 0;
-	socklen_t len = sizeof(granted);
+	int size = 0;
+	socklen_t len = sizeof(size);
 
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &granted, &len) < 0)
-		return;
-	granted /= 2; /* the kernel doubles what it was asked for, for its bookkeeping */
+	(void)getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len);
+	return size / 2; /* the kernel doubles what it was asked for, for its bookkeeping */
+}
+
+/* The buffer decides how long a burst may be before the kernel drops. A passed socket may have more
+ * than we are entitled to ask for (ReceiveBuffer=), which asking would take away. */
+static void
+ask_buffer(const struct udp_socket *s, const char *address, int64_t wanted)
+{
+	int size = (int)wanted, granted = buffer_of(s->fd);
+
+	if (granted < size &&
+	    setsockopt(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0 && !s->passed)
+		(void)setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	granted = buffer_of(s->fd);
 	stat_set(STAT_UDP_BUFFER, (uint64_t)granted);
 	if (granted < size)
 		log_warn(
@@ -73,14 +84,37 @@ open_socket(struct udp_socket *s, const char *address, int64_t buffer)
 	if (!err && s->address.sa.ss_family == AF_UNIX)
 		err = -EINVAL;
 	if (!err) {
-		s->fd = socket_listen(&s->address, SOCK_DGRAM, false);
+		s->fd = passed_take_at(&s->address, SOCK_DGRAM);
+		s->passed = s->fd >= 0;
+		if (!s->passed)
+			s->fd = socket_listen(&s->address, SOCK_DGRAM, false);
 		err = s->fd < 0 ? s->fd : socket_bound(s->fd, &s->address);
 	}
 	if (err)
 		log_error("cannot listen for datagrams", "address=\"%s\" error=\"%s\"", address,
 			  strerror(-err));
 	else
-		ask_buffer(s->fd, address, buffer);
+		ask_buffer(s, address, buffer);
+	return err;
+}
+
+/* Sockets that the service manager names for us stand in for all of udp.listen. */
+static int
+take_passed(struct ingest_udp *u, int64_t buffer)
+{
+	char address[SOCKET_ADDRESS_TEXT];
+	int fd, err = 0;
+
+	while (!err && (fd = passed_take_named("udp", SOCK_DGRAM)) >= 0) {
+		struct udp_socket *s = &u->socket[u->n++];
+
+		s->fd = fd;
+		s->passed = true;
+		err = socket_bound(fd, &s->address);
+		socket_address_format(&s->address, address);
+		if (!err)
+			ask_buffer(s, address, buffer);
+	}
 	return err;
 }
 
@@ -88,19 +122,20 @@ static int
 open_sockets(struct ingest_udp *u, const struct conf *c)
 {
 	size_t n = c->udp_listen.n, i;
-	int err = 0;
+	int err;
 
-	u->socket = calloc(n + 1, sizeof(*u->socket));
-	u->polled = calloc(n + 1, sizeof(*u->polled));
+	u->socket = calloc(n + PASSED_MAX, sizeof(*u->socket));
+	u->polled = calloc(n + PASSED_MAX + 1, sizeof(*u->polled));
 	if (!u->socket || !u->polled)
 		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		u->socket[i].fd = -1;
-	for (u->n = n, i = 0; !err && i < n; i++) {
-		err = open_socket(&u->socket[i], c->udp_listen.item[i], c->udp_receive_buffer);
-		u->polled[i] = (struct pollfd){.fd = u->socket[i].fd, .events = POLLIN};
+	err = take_passed(u, c->udp_receive_buffer);
+	for (i = u->n > 0 ? n : 0; !err && i < n; i++) {
+		u->socket[u->n].fd = -1;
+		err = open_socket(&u->socket[u->n++], c->udp_listen.item[i], c->udp_receive_buffer);
 	}
-	u->polled[n] = (struct pollfd){.fd = u->stop_fd, .events = POLLIN};
+	for (i = 0; i < u->n; i++)
+		u->polled[i] = (struct pollfd){.fd = u->socket[i].fd, .events = POLLIN};
+	u->polled[u->n] = (struct pollfd){.fd = u->stop_fd, .events = POLLIN};
 	return err;
 }
 
@@ -210,7 +245,8 @@ take_what_is_left(struct ingest_udp *u)
 	size_t i;
 
 	for (i = 0; i < u->n; i++)
-		while (take_batch(u, &u->socket[i]) > 0 && mono_now().us < until)
+		while (!u->socket[i].passed && take_batch(u, &u->socket[i]) > 0 &&
+		       mono_now().us < until)
 			;
 	count_all_drops(u);
 }

@@ -29,8 +29,9 @@ bool ingest_udp_address(const struct ingest_udp *u, size_t i, char ret_text[SOCK
 /* Reads udp.keys_file again. By another thread than the one that ingests. */
 void ingest_udp_reload(struct ingest_udp *u, const char *keys_file);
 
-/* Reads what waits in the sockets by now (what comes while it does may be left), then ends. After it
- * worker and writer are not touched any more. */
+/* Reads what waits in its own sockets by now (what comes while it does may be left), then ends; what
+ * waits in passed ones is left to the next process. After it worker and writer are not touched any
+ * more. */
 void ingest_udp_stop(struct ingest_udp *u);
 
 #endif

@@ -85,6 +85,7 @@ class Program:
         self.directory = directory
         self.sections = sections
         self.process = None
+        self.pass_fds = ()  # sockets that its starts are given (holder.py)
         self.addresses = {}
         directory.mkdir(parents=True, exist_ok=True)
         self.conf = directory / "footfall.conf"
@@ -120,7 +121,11 @@ class Program:
         listen.unlink(missing_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command("run", *more), stdout=log, stderr=log, start_new_session=True
+                self.command("run", *more),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=self.pass_fds,
             )
         self.farm.started.append(self)
         self.addresses = wait_for(f"{self.binary} to listen", self._read_listen)
