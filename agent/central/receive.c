@@ -53,6 +53,9 @@ answer_of(enum store_result result)
 		return (struct receive_answer){
 		    409, "another batch of this node, epoch and number is stored: two agents "
 			 "share one identity"};
+	case STORE_RIVAL:
+		return (struct receive_answer){
+		    409, "another agent sends under this node's name: two agents share one name"};
 	case STORE_BROKEN:
 		return (struct receive_answer){422, "the document does not decode"};
 	case STORE_UNAVAILABLE:

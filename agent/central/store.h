@@ -35,6 +35,7 @@ enum store_result {
 	STORE_STORED,
 	STORE_ALREADY,  /* this (node, epoch, seq) with these very bytes was applied before */
 	STORE_CONFLICT, /* applied before with other bytes: two agents with one identity */
+	STORE_RIVAL,    /* made after another epoch of this node had begun: two agents, one name */
 	STORE_BROKEN,   /* the document does not decode */
 	STORE_UNAVAILABLE
 };
@@ -72,6 +73,7 @@ struct store_node {
 	char node[BATCH_NODE_MAX + 1];
 	uint8_t epoch[16];
 	int64_t first_ms, last_ms; /* arrival of the first and the latest batch, central's clock */
+	int64_t first_sealed_ms;   /* earliest sealed_ms, node's clock */
 	int64_t skew_ms;           /* sealed_ms less arrival, of the batch with the highest seq */
 	int64_t interval_ms;       /* until - from of the highest that closed an interval */
 	uint64_t batches, events, bytes;

@@ -141,4 +141,9 @@ int bdb_twins_find(struct store *s, const struct batch *b, struct bdb_twins *ret
 int bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordinal);
 void bdb_twins_fini(struct bdb_twins *t);
 
+/* -- rivals (store_bdb_rival.c) -- */
+
+/* True, with the answer, when another agent sends under the batch's node name. Caller is the writer. */
+bool bdb_has_rival(struct store *s, const struct batch_meta *m, enum store_result *ret_result);
+
 #endif

@@ -284,6 +284,8 @@ node_count(struct store_node *n, const struct work *w)
 
 	if (n->batches == 0 || w->arrival_ms < n->first_ms)
 		n->first_ms = w->arrival_ms;
+	if (n->batches == 0 || m->sealed_ms < n->first_sealed_ms)
+		n->first_sealed_ms = m->sealed_ms;
 	if (w->arrival_ms > n->last_ms)
 		n->last_ms = w->arrival_ms;
 	n->batches++;
@@ -517,6 +519,8 @@ apply(struct store *s, struct work *w, const uint8_t *doc, size_t doc_len)
 		return result;
 	if (batch_decode(doc, doc_len, &w->batch) < 0 || !names_match(w->name, &w->batch))
 		return STORE_BROKEN;
+	if (bdb_has_rival(s, &w->batch.meta, &result))
+		return result;
 	if (!bdb_has_room(s, w->body_len))
 		return STORE_UNAVAILABLE;
 	return apply_work(s, w);
@@ -528,6 +532,7 @@ count_answer(struct store *s, const struct work *w, enum store_result result)
 	uint64_t *const count[] = {[STORE_STORED] = &s->answers.applied,
 				   [STORE_ALREADY] = &s->answers.already,
 				   [STORE_CONFLICT] = &s->answers.conflicts,
+				   [STORE_RIVAL] = &s->answers.conflicts,
 				   [STORE_BROKEN] = &s->answers.broken,
 				   [STORE_UNAVAILABLE] = &s->answers.unavailable};
 

@@ -183,6 +183,7 @@ bdb_node_encode(const struct store_node *n, uint8_t buf[BDB_RECORD_MAX])
 	put_u64(&w, n->contiguous_seq);
 	put_u64(&w, n->highest_seq);
 	put_u64(&w, (uint64_t)n->complete_to_ms);
+	put_u64(&w, (uint64_t)n->first_sealed_ms);
 	return w.len;
 }
 
@@ -219,6 +220,7 @@ bdb_node_decode(const void *key, size_t key_len, const uint8_t *buf, size_t len,
 	n.contiguous_seq = get_u64(&r);
 	n.highest_seq = get_u64(&r);
 	n.complete_to_ms = (int64_t)get_u64(&r);
+	n.first_sealed_ms = (int64_t)get_u64(&r);
 	if (r.bad || version != VERSION || !node_key_decode(key, key_len, &n))
 		return false;
 	*ret_node = n;

@@ -78,6 +78,23 @@ apply_simple(struct store *s, const char *node, uint8_t epoch, uint64_t seq, uns
 	return result;
 }
 
+/* Of node web-1, with one view. */
+static enum store_result
+apply_sealed(struct store *s, uint8_t epoch, uint64_t seq, int64_t sealed_ms)
+{
+	struct event e = view_of(NOON, 1, epoch * UINT64_C(1000) + seq);
+	enum store_result result;
+	struct maker m;
+
+	maker_begin(&m, "web-1", epoch, seq, NOON, 1);
+	m.meta.sealed_ms = sealed_ms;
+	maker_add(&m, &e);
+	maker_finish(&m);
+	result = apply(s, &m);
+	maker_free(&m);
+	return result;
+}
+
 /* -- looking -- */
 
 struct sums {
@@ -222,6 +239,38 @@ START_TEST(other_bytes_under_a_known_number_are_a_conflict)
 	ck_assert_int_eq(apply_simple(s, "web-2", 1, 1, 8), STORE_STORED);
 	ck_assert_uint_eq(sums_of(s, GRAIN_DAY, DIM_SITE, NULL).events, 26);
 	ck_assert_uint_eq(sums_of(s, GRAIN_DAY, DIM_NODE, NULL).rows, 2);
+	store_close(s);
+}
+END_TEST
+
+START_TEST(an_agent_is_refused_once_another_has_begun_under_its_name)
+{
+	struct store *s = open_store();
+
+	/* one gives way to the next: nothing is wrong, in whichever order they come */
+	ck_assert_int_eq(apply_sealed(s, 1, 1, NOON), STORE_STORED);
+	ck_assert_int_eq(apply_sealed(s, 2, 1, NOON + HOUR_MS), STORE_STORED);
+	ck_assert_int_eq(apply_sealed(s, 1, 2, NOON + HOUR_MS / 2), STORE_STORED);
+	ck_assert_int_eq(apply_sealed(s, 2, 2, NOON + 2 * HOUR_MS), STORE_STORED);
+	/* the first one is still alive */
+	ck_assert_int_eq(apply_sealed(s, 1, 3, NOON + 2 * HOUR_MS), STORE_RIVAL);
+	ck_assert_int_eq(apply_sealed(s, 1, 3, NOON + 2 * HOUR_MS), STORE_RIVAL);
+	ck_assert_uint_eq(sums_of(s, GRAIN_DAY, DIM_SITE, NULL).events, 4);
+	/* what was stored is still known, and the newer one goes on */
+	ck_assert_int_eq(apply_sealed(s, 1, 2, NOON + HOUR_MS / 2), STORE_ALREADY);
+	ck_assert_int_eq(apply_sealed(s, 2, 3, NOON + 3 * HOUR_MS), STORE_STORED);
+	store_close(s);
+}
+END_TEST
+
+START_TEST(a_spool_that_was_found_later_does_not_stop_the_agent_that_followed)
+{
+	struct store *s = open_store();
+
+	ck_assert_int_eq(apply_sealed(s, 2, 1, NOON + HOUR_MS), STORE_STORED);
+	ck_assert_int_eq(apply_sealed(s, 1, 1, NOON - HOUR_MS), STORE_STORED);
+	ck_assert_int_eq(apply_sealed(s, 1, 2, NOON), STORE_STORED);
+	ck_assert_int_eq(apply_sealed(s, 2, 2, NOON + 2 * HOUR_MS), STORE_STORED);
 	store_close(s);
 }
 END_TEST
@@ -866,6 +915,8 @@ main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, a_batch_is_applied_once_however_often_it_comes);
 	tcase_add_test(t, other_bytes_under_a_known_number_are_a_conflict);
+	tcase_add_test(t, an_agent_is_refused_once_another_has_begun_under_its_name);
+	tcase_add_test(t, a_spool_that_was_found_later_does_not_stop_the_agent_that_followed);
 	tcase_add_test(t, broken_documents_change_nothing);
 	tcase_add_test(t, batches_in_any_order_give_the_same_numbers);
 	tcase_add_test(t, a_node_is_complete_up_to_the_first_gap);

@@ -1,0 +1,125 @@
+"""Two agents with one identity.
+
+Proves: two agents of one name, and a state directory that was copied, are found out by the central,
+which refuses instead of merging; every refused batch is set aside, logged with what to do, and counted
+where an operator looks; nothing that the central took is changed by it, and nothing counted twice.
+"""
+
+import shutil
+import uuid
+
+from farm import midday_zone, today_in, wait_for
+from load import CONTENTS, Offers
+
+ZONE = midday_zone()
+
+
+def twin_of(farm, agent, central):
+    """Another agent with the same name and token, in a directory of its own."""
+    twin = farm.agent("copy", admit={"rate": "off"}, http={"workers": 1})
+    twin.sections["node"]["name"] = agent.name
+    twin.sections["forward"] = dict(agent.sections["forward"])
+    twin.sections["batch"] = dict(agent.sections["batch"])
+    twin.write_conf()
+    return twin
+
+
+def make_agent(farm, central, **batch):
+    return farm.agent(
+        "web-1", central, admit={"rate": "off"}, http={"workers": 1}, batch=batch
+    )
+
+
+def views(central):
+    day = today_in(ZONE)
+    return central.api("summary", from_=day, to=day)["total_views"]
+
+
+def beacon():
+    content = CONTENTS[0]
+    return {"content_type": "video", "content_id": content, "event_id": str(uuid.uuid4())}
+
+
+def assert_set_aside(agent, reason):
+    """The operator finds it in the status, in the log, and beside the batch itself."""
+    assert agent.status()["spool"]["broken"] >= 1
+    assert "name used twice, or its state copied" in agent.log()
+    whys = list((agent.state_dir / "spool" / "broken").glob("*.why"))
+    assert whys and all(reason in why.read_text() for why in whys)
+
+
+def test_a_copied_state_directory_is_refused_at_the_first_number_given_twice(farm):
+    central = farm.central(time_zone=ZONE).start()
+    agent = make_agent(farm, central).start()
+    for _ in range(3):
+        assert agent.beacon(beacon()).status == 200
+    agent.flush()
+    for _ in range(2):  # in the journal of both
+        assert agent.beacon(beacon()).status == 200
+    agent.kill()
+    twin = twin_of(farm, agent, central)
+    shutil.copytree(agent.state_dir, twin.state_dir)
+    agent.start()
+    twin.start()
+    agent.flush()
+    assert views(central) == 5
+    refused = twin.flush(check=False)
+    assert refused.returncode != 0 and "spool/broken" in refused.stdout + refused.stderr
+    assert_set_aside(twin, "two agents share one identity")
+    assert views(central) == 5, "what both had in their journals counts once"
+    # the first agent is not harmed by the copy
+    assert agent.status()["spool"]["broken"] == 0
+
+
+def test_every_acknowledged_event_of_copies_is_stored_once_or_set_aside(farm):
+    central = farm.central(time_zone=ZONE).start()
+    agent = make_agent(farm, central).start()
+    agent.flush()
+    agent.stop()
+    twin = twin_of(farm, agent, central)
+    shutil.copytree(agent.state_dir, twin.state_dir)
+    both = [agent.start(), twin.start()]
+    acknowledged = 0
+    for n in range(6):
+        one = both[n % 3 % 2]  # turns that are not strictly taken
+        assert one.beacon(beacon()).status == 200
+        acknowledged += 1
+        one.flush(check=False)
+    aside = sum(one.status()["spool"]["broken"] for one in both)
+    assert aside > 0
+    assert views(central) + aside == acknowledged, "one event a batch"
+
+
+def test_the_older_of_two_agents_with_one_name_is_refused(farm):
+    central = farm.central(time_zone=ZONE).start()
+    agent = make_agent(farm, central, interval="1s").start()
+    offers = Offers()
+    offers.offer(agent, 3)
+    agent.flush()
+    twin = twin_of(farm, agent, central).start()
+    offers.offer(twin, 3)
+    twin.flush()
+    # clocks may differ by seconds: not at once, but soon
+    wait_for("a refusal", lambda: agent.status()["spool"]["broken"] > 0)
+    assert_set_aside(agent, "two agents share one name")
+    assert "two agents use one node name" in central.log()
+    offers.offer(twin, 3)
+    twin.flush()
+    assert twin.status()["spool"]["broken"] == 0
+    offers.check(central, ZONE)
+
+
+def test_a_node_that_lost_its_state_goes_on_under_its_name(farm):
+    central = farm.central(time_zone=ZONE).start()
+    agent = make_agent(farm, central, interval="1s").start()
+    offers = Offers()
+    for _ in range(2):
+        offers.offer(agent, 3)
+        agent.flush()
+        agent.stop()
+        shutil.rmtree(agent.state_dir)
+        agent.start()
+    offers.offer(agent, 3)
+    agent.flush()
+    offers.check(central, ZONE)
+    assert agent.status()["spool"]["broken"] == 0
