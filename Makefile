@@ -122,7 +122,7 @@ $(B)/test/fault/%.so: test/fault/%.c
 
 unit: $(UNIT)
 replays: $(FUZZ)
-tests: all unit $(SHIMS) $(B)/example test/browser/node_modules/.package-lock.json
+tests: all unit $(SHIMS) $(B)/example $(addsuffix /node_modules/.package-lock.json,test/browser test/clients)
 RUN_TESTS = $(PYTHON) test/lib/run-tests --bin $(B) --build $(BUILD) $(PARTS)
 
 deps:

@@ -1,0 +1,270 @@
+"""Clients for backends, each with its real runtime, against a running agent.
+
+Proves: every client of proto/clients sends single events, batches and signed datagrams that the agent
+takes; a replay, another key and an unknown key are refused under their own reasons; a forked child is
+a sender of its own; what the msgpack libraries of these languages emit by themselves is taken; and
+the snippets of proto/clients/README.md make a view that page and backend report count once.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from farm import PATIENCE, ROOT, wait_for
+from test_datagram import counts, send
+
+CLIENTS = ROOT / "test" / "clients"
+RUNTIMES = {
+    "python": [sys.executable, str(CLIENTS / "drive.py")],
+    "php": ["php", str(CLIENTS / "drive.php")],
+    "ruby": ["ruby", str(CLIENTS / "drive.rb")],
+    "node": ["node", str(CLIENTS / "drive.mjs")],
+    "c": ["gcc"],
+}
+LIBRARIES = {
+    "python3-msgpack": ([sys.executable, "msgpack_library.py"], [sys.executable, "-c", "import msgpack"]),
+    "php-msgpack": (["php", "msgpack_library.php"], ["php", "-r", "exit((int)!extension_loaded('msgpack'));"]),
+    "ruby-msgpack": (["ruby", "msgpack_library.rb"], ["ruby", "-e", "require 'msgpack'"]),
+    "@msgpack/msgpack": (["node", "msgpack_library.mjs", "@msgpack/msgpack"], None),
+    "msgpackr": (["node", "msgpack_library.mjs", "msgpackr"], None),
+}
+EVENTS = 1 + 100 + 1  # of `drive send`: one, a batch, one by a child
+DATAGRAMS = 1 + 2 + 1
+
+
+def run(command, *arguments):
+    done = subprocess.run(
+        [*command, *map(str, arguments)], cwd=CLIENTS, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def client(request, tmp_path_factory):
+    """The command of a language's drive program."""
+    command = RUNTIMES[request.param]
+    if not shutil.which(command[0]):
+        pytest.skip(f"needs {command[0]}")
+    if request.param != "c":
+        return command
+    program = tmp_path_factory.mktemp("client") / "drive"
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2", "-I", str(ROOT)]
+    sources = [str(CLIENTS / "drive.c"), str(ROOT / "proto/clients/c/footfall.c")]
+    run(["gcc", *flags, "-o", str(program), *sources])
+    return [str(program)]
+
+
+def key_file(path, name="shop-1"):
+    path.touch(mode=0o600)
+    path.write_text(f"# a key for the tests\n\n{name} {os.urandom(32).hex()}\n")
+    return path
+
+
+@pytest.fixture
+def key(tmp_path):
+    return key_file(tmp_path / "key")
+
+
+@pytest.fixture
+def agent(farm, key):
+    return farm.agent("web-1", udp={"listen": ["127.0.0.1:0"], "keys_file": key}).start()
+
+
+class Tap:
+    """An address that remembers what comes, in front of the agent's."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(PATIENCE)
+        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+
+    def take(self, n):
+        return [self.socket.recv(65536) for _ in range(n)]
+
+
+@pytest.fixture
+def tap():
+    it = Tap()
+    yield it
+    it.socket.close()
+
+
+def settled(agent, n):
+    wait_for(f"{n} verdicts, {counts(agent)}", lambda: sum(counts(agent).values()) >= n)
+    return counts(agent)
+
+
+def metric(agent, name):
+    return agent.metrics()[f"footfall_{name}"]
+
+
+@pytest.mark.parametrize("client", [r for r in RUNTIMES if r != "c"], indirect=True)  # C: test/unit
+def test_each_client_makes_the_golden_bytes(client):
+    vectors = ROOT / "proto" / "vectors"
+    wanted = len(list(vectors.glob("datagram-*.json"))) + len(list(vectors.glob("envelope-*.json")))
+    assert run(client, "golden", vectors) == f"ok {wanted}\n"
+
+
+def test_each_client_sends_events_and_batches(client, agent):
+    out = run(client, "send", agent.addresses["udp"], "-", uuid.uuid4())
+    assert out == "sent 101 failed 1\n"
+    assert settled(agent, EVENTS) == {"accepted.first": EVENTS}
+    assert metric(agent, "udp_datagrams_total") == DATAGRAMS
+    assert metric(agent, "udp_signed_total") == 0
+
+
+def test_each_client_signs_and_a_fork_is_another_sender(client, agent, key):
+    out = run(client, "send", agent.addresses["udp"], key, uuid.uuid4())
+    assert out == "sent 101 failed 1\n"
+    assert settled(agent, EVENTS) == {"accepted.first": EVENTS}
+    assert metric(agent, "udp_signed_total") == DATAGRAMS
+    assert metric(agent, "udp_sequence_gaps_total") == 0
+
+
+def test_signed_datagrams_count_once_in_any_order(client, agent, key, tap):
+    run(client, "send", tap.address, key, uuid.uuid4())
+    one, first, second, child = tap.take(DATAGRAMS)
+    send(agent, one, second, one, first, second, child, child)
+    got = settled(agent, EVENTS + 3)
+    assert got == {"accepted.first": EVENTS, "invalid.replayed": 3}
+    assert metric(agent, "udp_sequence_gaps_total") == 1
+    assert metric(agent, "udp_sequence_late_total") == 1
+
+
+def test_other_keys_are_refused(client, agent, tmp_path):
+    run(client, "send", agent.addresses["udp"], key_file(tmp_path / "other"), uuid.uuid4())
+    assert settled(agent, DATAGRAMS) == {"invalid.tag": DATAGRAMS}
+    run(client, "send", agent.addresses["udp"], key_file(tmp_path / "third", "shop-3"), uuid.uuid4())
+    got = settled(agent, 2 * DATAGRAMS)
+    assert got == {"invalid.tag": DATAGRAMS, "invalid.unknown_key": DATAGRAMS}
+
+
+def test_a_changed_datagram_is_refused(client, agent, key, tap):
+    run(client, "send", tap.address, key, uuid.uuid4())
+    one = tap.take(DATAGRAMS)[0]
+    send(agent, one[:40] + bytes([one[40] ^ 1]) + one[41:], one[:-1], one[:20], b"FFSD\x02" + one[5:])
+    assert settled(agent, 4) == {"invalid.tag": 2, "invalid.envelope": 2}
+    send(agent, one)
+    assert settled(agent, 5)["accepted.first"] == 1
+
+
+def test_a_missing_key_or_listener_fails_nobody(client, tap):
+    address = tap.address
+    tap.socket.close()
+    out = run(client, "send", address, "/nonexistent", uuid.uuid4())
+    assert out == "sent 0 failed 102\n"
+    sent, failed = map(int, re.findall(r"\d+", run(client, "send", address, "-", uuid.uuid4())))
+    assert (sent + failed, failed > 1) == (102, True)
+
+
+def test_beacon_and_twin_count_once(client, agent):
+    event_id, content = uuid.uuid4(), uuid.uuid4()
+    beacon = {"content_type": "video", "content_id": str(content), "event_id": str(event_id)}
+    assert agent.beacon(beacon).json()["tracked"] is True
+    run(client, "twin", agent.addresses["udp"], event_id, content)
+    assert settled(agent, 1) == {"duplicate.event_id": 1}
+    run(client, "twin", agent.addresses["udp"], uuid.uuid4(), content)
+    assert settled(agent, 2) == {"duplicate.event_id": 1, "accepted.first": 1}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_msgpack_libraries_emit_is_taken(library, agent):
+    command, probe = LIBRARIES[library]
+    if not shutil.which(command[0]):
+        pytest.skip(f"needs {command[0]}")
+    if probe and subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip(f"needs {library}")
+    if not probe and not (CLIENTS / "node_modules" / library).exists():
+        pytest.skip(f"needs npm ci in test/clients for {library}")
+    lines = [line.split() for line in run(command).splitlines()]
+    assert len(lines) >= 4
+    events = 0
+    for name, raw in lines:
+        send(agent, bytes.fromhex(raw))
+        events += 2 if name == "array" else 1
+        assert settled(agent, events) == {"accepted.first": events}, name
+
+
+# -- keys of a running agent --
+
+
+def drive(agent, key, count):
+    before = sum(counts(agent).values())
+    run(RUNTIMES["python"], "send", agent.addresses["udp"], key, uuid.uuid4())
+    return settled(agent, before + count)
+
+
+def test_keys_change_with_sighup(farm, key, tmp_path):
+    agent = farm.agent("web-1", udp={"listen": ["127.0.0.1:0"], "keys_file": key}).start()
+    old = key_file(tmp_path / "old")
+    old.write_text(key.read_text())
+    key_file(key, "shop-2")
+    agent.process.send_signal(1)
+    wait_for("the reload", lambda: "reloaded" in agent.log())
+    assert drive(agent, old, DATAGRAMS) == {"invalid.unknown_key": DATAGRAMS}
+    assert drive(agent, key, EVENTS)["accepted.first"] == EVENTS
+
+
+def test_a_restart_takes_no_replay(agent, key, tap):
+    run(RUNTIMES["python"], "send", tap.address, key, uuid.uuid4())
+    signed = tap.take(DATAGRAMS)
+    send(agent, *signed)
+    assert settled(agent, EVENTS) == {"accepted.first": EVENTS}
+    agent.stop()
+    agent.start()
+    send(agent, *signed)
+    assert settled(agent, DATAGRAMS) == {"invalid.stale": DATAGRAMS}
+
+
+def test_a_file_of_keys_is_checked(farm, tmp_path):
+    key = key_file(tmp_path / "bad")
+    agent = farm.agent("web-1", udp={"listen": ["127.0.0.1:0"], "keys_file": key})
+    assert agent.run("check").returncode == 0
+    key.chmod(0o644)
+    assert "0600" in agent.run("check", check=False).stderr
+    key.chmod(0o600)
+    key.write_text("shop-1 0123\n")
+    failed = agent.run("check", check=False)
+    assert failed.returncode == 1 and "bad:1:" in failed.stderr and "0123" not in failed.stderr
+
+
+# -- beyond loopback --
+
+SEPARATE = ["unshare", "--map-root-user", "--net", "sh", "-ec"]
+NETWORK = "ip link set lo up; ip address add 192.0.2.1/32 dev lo; "
+
+
+def test_beyond_loopback_only_signed_datagrams_are_taken():
+    """In a network of its own, whose only address beside loopback is 192.0.2.1."""
+    probe = subprocess.run([*SEPARATE, NETWORK], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip("needs unshare --net and ip")
+    inner = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__ + "::test_inside"]
+    done = subprocess.run(
+        [*SEPARATE, NETWORK + 'exec "$@"', "sh", *inner], env={**os.environ, "FOOTFALL_INSIDE": "1"},
+        capture_output=True, text=True, timeout=4 * PATIENCE, check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def inside(farm, key):
+    refused = farm.agent("web-0", udp={"listen": ["192.0.2.1:0"]}).run("check", check=False)
+    assert refused.returncode == 1 and "keys_file" in refused.stderr
+    agent = farm.agent("web-1", udp={"listen": ["192.0.2.1:0"], "keys_file": key}).start()
+    more = DATAGRAMS + 1  # 1,400 bytes hold fewer events
+    assert drive(agent, "-", more) == {"invalid.untrusted": more}
+    got = drive(agent, key, EVENTS)
+    assert got == {"invalid.untrusted": more, "accepted.first": EVENTS}
+
+
+if "FOOTFALL_INSIDE" in os.environ:
+    test_inside = inside
