@@ -27,8 +27,8 @@ enum mark {
 
 static const struct bot_rule own[] = {
 #define BOT(text, at, reason) {.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at},
-#define WEAK(text, at, reason) \
-	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at, .listed = true},
+#define WEAK(text, at, reason, marks) \
+	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at, .spares = marks},
 #define PERSON(text) {.literal = text, .len = sizeof(text) - 1},
 #define MARK(text, at, bits) {.literal = text, .len = sizeof(text) - 1, .marks = bits, .where = at},
 #include "node/bot_rules.def"
@@ -56,7 +56,7 @@ add_words(struct bot_rules *b, unsigned sources)
 							     .why = w->why,
 							     .name = w->name,
 							     .where = w->where,
-							     .listed = true};
+							     .spares = MARK_PERSONAL | MARK_PLAYER};
 }
 
 static void
@@ -122,7 +122,8 @@ struct reading {
 	struct text ua;
 	unsigned marks;
 	const char *why;	/* of our own rules, the first */
-	const char *listed;	/* of the packages' words, the first */
+	const char *weak;	/* of the words that say nothing beside MARK_PERSONAL, the first */
+	const char *weaker;	/* of those that say nothing beside MARK_PLAYER either */
 	const char *configured; /* of the operator's */
 	bool person;		/* the operator says so */
 	uint16_t name;
@@ -157,6 +158,8 @@ is_odd(unsigned marks, struct text ua, size_t to)
 {
 	static const char safari[] = ", safari";
 
+	while (to < ua.len && ua.at[to] == ' ')
+		to++;
 	if (to == ua.len)
 		return false;
 	if (marks & MARK_VERSION)
@@ -185,7 +188,10 @@ take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 		r->person |= rule->why == NULL;
 		take_reason(&r->configured, rule->why);
 	} else if (rule->why) {
-		take_reason(rule->listed ? &r->listed : &r->why, rule->why);
+		take_reason(!rule->spares		  ? &r->why
+			    : rule->spares & MARK_PLAYER ? &r->weaker
+							  : &r->weak,
+			    rule->why);
 	}
 	r->marks |= rule->marks;
 	if ((rule->marks & (MARK_VERSION | MARK_PHRASE)) && is_odd(rule->marks, r->ua, to))
@@ -271,8 +277,10 @@ judge(const struct reading *r)
 		return r->configured;
 	if (r->why)
 		return r->why;
-	if (r->listed && !(r->marks & (MARK_PERSONAL | MARK_PLAYER)))
-		return r->listed;
+	if (r->weak && !(r->marks & MARK_PERSONAL))
+		return r->weak;
+	if (r->weaker && !(r->marks & (MARK_PERSONAL | MARK_PLAYER)))
+		return r->weaker;
 	return judge_form(r);
 }
 

@@ -19,9 +19,9 @@ struct bot_rule {
 	size_t len;
 	const char *why; /* speaks for a bot */
 	unsigned marks;  /* evidence, see bot.c */
+	unsigned spares; /* marks beside which `why` says nothing */
 	uint16_t name;   /* in bot_names */
 	uint8_t where;   /* enum bot_where */
-	bool listed;     /* a word of the packages: counts less */
 	int16_t same;    /* the next rule with this literal, -1 if none; set by the automaton */
 };
 

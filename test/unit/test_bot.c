@@ -53,6 +53,13 @@ static const char *const people[] = {
     "Opera/9.80 (Windows NT 6.1) Presto/2.12.388 Version/12.16",
     "Mozilla/5.0 (PlayStation 4 11.00) AppleWebKit/605.1.15 (KHTML, like Gecko)",
     "Lynx/2.9.0 libwww-FM/2.14 SSL-MM/1.4.1",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
+    "Gecko) Mobile/15E148 DocScanner/3.1",
+    "SomePhone7520/4.0 Profile/MIDP-2.0 Configuration/CLDC-1.1 (Some WAP Proxy/1.0)",
+    "Mozilla/5.0 (iPad; CPU OS 5_1 like Mac OS X) AppleWebKit/534.46 (KHTML, like Gecko ) "
+    "Version/5.1 Mobile/9B176 Safari/7534.48.3",
+    "Mozilla/5.0 (X11; U; Linux armv7l like Android; en-us) AppleWebKit/531.2+ (KHTML, like Gecko) "
+    "Version/5.0 Safari/533.2+ Kindle/3.0+",
     "MozacFetch/130.0",
     "NewsApp/3.2 CFNetwork/1496.0.7 Darwin/23.5.0",
     "NewsApp/3.2 Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/AP2A)",
@@ -71,6 +78,19 @@ static const char *const listeners[] = {
     "iTunes/12.12 (Windows; Microsoft Windows 10)",
     "AlexaMediaPlayer/2.1 (Linux;Android 7.1) ExoPlayerLib/1.5.9",
     "Linux UPnP/1.0 Sonos/80.1-55014 (ZPS22)",
+    "RSSRadio/9.12",
+    "Castro 2024.3/1234",
+    "Player FM",
+    "stagefright/1.2 (Linux;Android 9)",
+    "Lavf/60.16.100",
+    "GStreamer souphttpsrc 1.20 libsoup/2.74",
+    "Music Player Daemon 0.23.5",
+    "Kodi/20.2 (X11; Linux x86_64) App_Bitness/64 Version/20.2",
+    "SomethingNeverSeenPod/1.2",
+    "ListenToThis/2",
+    "NeverSeen/1.0 (iPhone; iOS 17.1; Scale/3.00)",
+    "NeverSeen/1.0 CFNetwork/1390 Darwin/22.0.0",
+    "AndroidDownloadManager/13 (Linux; U; Android 13; Pixel 6)",
 };
 
 static const struct {
@@ -177,7 +197,7 @@ START_TEST(the_automaton_finds_what_a_search_finds)
 	/* every literal of the rules, alone and inside others, is found where it stands */
 	static const char *const words[] = {
 #define BOT(literal, where, why) literal,
-#define WEAK(literal, where, why)
+#define WEAK(literal, where, why, spares)
 #define PERSON(literal)
 #define MARK(literal, where, marks)
 #include "node/bot_rules.def"
@@ -197,7 +217,7 @@ START_TEST(no_literal_stands_twice)
 {
 	static const char *const words[] = {
 #define BOT(literal, where, why) literal,
-#define WEAK(literal, where, why) literal,
+#define WEAK(literal, where, why, spares) literal,
 #define PERSON(literal) literal,
 #define MARK(literal, where, marks) literal,
 #include "node/bot_rules.def"
