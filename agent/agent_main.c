@@ -426,7 +426,7 @@ main(int argc, char **argv)
 	    {"status", "[--json]", "what the running agent has counted", false, agent_status},
 	    {"flush", "", "return when the central has all that was accepted before", false,
 	     agent_flush},
-	    {"emit", "--to ADDRESS:PORT FILE|-",
+	    {"emit", "--to ADDRESS:PORT [--key FILE] FILE|-",
 	     "send events (NDJSON, keys as in datagrams) to an agent", true, agent_emit},
 	    {"classify", "[FILE|-]", "bot or person, and which browser: one User-Agent a line",
 	     true, agent_classify},

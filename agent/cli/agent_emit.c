@@ -7,6 +7,9 @@
 
 #include "cli/agent_commands.h"
 #include "cli/agent_pace.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "node/udp_keys.h"
 #include "proto/datagram.h"
 
 #define REMOTE_MAX 1400 /* fits one Ethernet frame: a lost fragment would lose the whole datagram */
@@ -17,7 +20,10 @@ struct emit {
 	const struct cli *cli;
 	const char *name; /* of the input, for faults */
 	struct pace pace;
-	size_t most; /* bytes of a datagram */
+	size_t most; /* bytes of a datagram, without its envelope */
+	/* signing; no keys: unsigned */
+	struct udp_keys *keys;
+	uint64_t boot, seq;
 	/* the datagram that is being filled: events behind room for an array's head */
 	uint8_t bytes[HEAD + DATAGRAM_MAX];
 	size_t len;
@@ -29,6 +35,31 @@ struct emit {
 };
 
 /* -- datagrams -- */
+
+static size_t
+envelope_bytes(const struct emit *m)
+{
+	return m->keys ? ENVELOPE_BYTES(strlen(udp_keys_first(m->keys)->name)) : 0;
+}
+
+static int
+send_datagram(struct emit *m, const uint8_t *bytes, size_t len)
+{
+	const struct udp_key *key;
+	uint8_t sealed[DATAGRAM_MAX];
+	struct envelope e;
+
+	if (!m->keys)
+		return pace_send(&m->pace, bytes, len);
+	key = udp_keys_first(m->keys);
+	e = (struct envelope){.key_name = text_of(key->name),
+			      .boot = m->boot,
+			      .seq = ++m->seq,
+			      .time_ms = wall_now().ms,
+			      .payload = {(const char *)bytes, len}};
+	len = envelope_write(&e, key->secret, sealed, sizeof(sealed));
+	return len > 0 ? pace_send(&m->pace, sealed, len) : -EMSGSIZE;
+}
 
 /* One event goes as a map, several as an array of maps. */
 static int
@@ -47,7 +78,7 @@ send_filled(struct emit *m)
 		from[1] = 0;
 		from[2] = (uint8_t)m->n;
 	}
-	err = pace_send(&m->pace, from, len);
+	err = send_datagram(m, from, len);
 	if (err)
 		return err;
 	m->events += m->n;
@@ -71,7 +102,7 @@ add_event(struct emit *m, const struct event *e)
 	size_t len = datagram_encode(e, packed, sizeof(packed));
 	int err = 0;
 
-	if (len == 0) {
+	if (len == 0 || len > DATAGRAM_MAX - envelope_bytes(m)) {
 		fault(m, "larger than a datagram may be");
 		return 0;
 	}
@@ -165,20 +196,26 @@ report(struct emit *m, const char *to, int err, unsigned long dropped)
 	return CLI_OK;
 }
 
+/* Takes the keys. */
 static int
-emit_all(struct cli *cli, const char *to, const struct socket_address *address, FILE *in,
-	 const char *name)
+emit_all(struct cli *cli, const char *to, const struct socket_address *address,
+	 struct udp_keys *keys, FILE *in, const char *name)
 {
 	struct emit *m = calloc(1, sizeof(*m));
 	unsigned long dropped = 0;
 	int err, code;
 
-	if (!m)
+	if (!m) {
+		udp_keys_free(keys);
 		return cli_fail(cli, "out of memory");
+	}
 	m->cli = cli;
+	m->keys = keys;
+	hash_random(&m->boot, sizeof(m->boot));
 	m->name = name;
 	m->most =
 	    socket_is_local((const struct sockaddr *)&address->sa) ? DATAGRAM_MAX : REMOTE_MAX;
+	m->most -= envelope_bytes(m);
 	err = pace_open(&m->pace, address);
 	if (!err) {
 		err = take_lines(m, in);
@@ -189,6 +226,7 @@ emit_all(struct cli *cli, const char *to, const struct socket_address *address, 
 		pace_close(&m->pace);
 	}
 	code = report(m, to, err, dropped);
+	udp_keys_free(m->keys);
 	free(m->scratch);
 	free(m);
 	return code;
@@ -200,6 +238,9 @@ agent_emit(struct cli *cli)
 	struct socket_address address;
 	bool bad = false, standard;
 	const char *to = cli_take_value(cli, "--to", &bad);
+	const char *key = cli_take_value(cli, "--key", &bad);
+	char fault_text[UDP_KEYS_FAULT_MAX];
+	struct udp_keys *keys = NULL;
 	FILE *in = stdin;
 	int code;
 
@@ -207,12 +248,16 @@ agent_emit(struct cli *cli)
 		return cli_usage(cli);
 	if (socket_address_parse(to, &address) < 0)
 		return cli_fail(cli, "--to %s: must be address:port or [address]:port", to);
+	if (key && udp_keys_read(key, wall_now(), &keys, fault_text) < 0)
+		return cli_fail(cli, "--key %s", fault_text);
 	standard = strcmp(cli->arg[0], "-") == 0;
 	if (!standard)
 		in = fopen(cli->arg[0], "re");
-	if (!in)
+	if (!in) {
+		udp_keys_free(keys);
 		return cli_fail(cli, "%s: %s", cli->arg[0], strerror(errno));
-	code = emit_all(cli, to, &address, in, cli->arg[0]);
+	}
+	code = emit_all(cli, to, &address, keys, in, cli->arg[0]);
 	if (!standard)
 		(void)fclose(in);
 	return code;

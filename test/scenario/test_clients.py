@@ -6,6 +6,7 @@ a sender of its own; what the msgpack libraries of these languages emit by thems
 the snippets of proto/clients/README.md make a view that page and backend report count once.
 """
 
+import json
 import os
 import re
 import shutil
@@ -191,6 +192,20 @@ def test_what_msgpack_libraries_emit_is_taken(library, agent):
         send(agent, bytes.fromhex(raw))
         events += 2 if name == "array" else 1
         assert settled(agent, events) == {"accepted.first": events}, name
+
+
+def test_emit_signs(agent, key, tmp_path):
+    events = [{"type": "video", "id": str(uuid.uuid4()), "ua": "x" * 2000} for _ in range(10)]
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    emit = ["emit", "--to", agent.addresses["udp"], "-"]
+    agent.run(*emit, "--key", str(key), stdin=lines)
+    assert settled(agent, 10) == {"bot.user_agent": 10}
+    assert metric(agent, "udp_signed_total") == 4  # three fit one
+    other = key_file(tmp_path / "other")
+    agent.run(*emit, "--key", str(other), stdin=lines)
+    assert settled(agent, 14) == {"bot.user_agent": 10, "invalid.tag": 4}
+    other.chmod(0o644)
+    assert "others than its owner" in agent.run(*emit, "--key", str(other), stdin=lines, check=False).stderr
 
 
 # -- keys of a running agent --
