@@ -6,6 +6,7 @@
 #   make torture    KILLS=1000 SEED=n: kill -9 under load   make install DESTDIR= PREFIX=/usr/local
 #   make bots       recall and false positives of the bot classifier
 #   make deps       Debian packages that are missing
+#   make bench      costs per event, as ratios to references; ROUNDS=5
 #   make clean      removes build/
 # Variables: VARIANT=release|asan|tsan|fuzz|cover|crash  CC=gcc|clang  WERROR=1  BUILD=build  PARTS="unit scenario"
 .DEFAULT_GOAL := all
@@ -153,6 +154,12 @@ lint: deps
 torture: deps
 	@$(MAKE) $(J) --no-print-directory all
 	@FOOTFALL_BIN=$(B) $(PYTHON) -u test/fault/torture.py $(KILLS:%=--kills %) $(SEED:%=--seed %)
+BENCH = $(patsubst %,$(B)/test/bench/%,epoll_server udp_sink udp_flood bench_parts)
+bench-tools: all $(BENCH)
+bench: deps
+	@test/lib/deps bench
+	@$(MAKE) $(J) bench-tools
+	@$(PYTHON) test/bench/bench.py --bin $(B) --tools $(B)/test/bench --rounds $(or $(ROUNDS),5) --json $(BUILD)/bench.json
 bots: $(B)/test/bench/bot_lists test/bench/node_modules/.package-lock.json
 	@test/bench/bot-lists $(B) $(BUILD)
 example: $(B)/example
@@ -165,4 +172,4 @@ clean:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all bots unit replays tests run-tests deps run test asan tsan cover fuzz lint torture example install clean
+.PHONY: all bots unit replays tests run-tests deps run test asan tsan cover fuzz lint torture example install bench bench-tools clean

@@ -1,0 +1,265 @@
+/* bench_parts.c -- what single stages cost, without network and without other stages.
+ *
+ *   bench_parts DIR ROUNDS      prints a JSON object a line; the median of the rounds is the value
+ *
+ * Journal: an append less the packing of the event, which is measured beside it. Batch: bytes an
+ * event in the spool. Central: decoding and grouping, and the whole apply with its synced commit.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "central/store.h"
+#include "node/journal_state.h"
+#include "node/seal.h"
+#include "test/unit/make_batch.h"
+
+#define EVENTS 1000000u
+#define T0 INT64_C(1763812800000) /* the start of an hour */
+#define ROUNDS_MAX 25
+
+static double
+now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static double
+median(double *v, unsigned n)
+{
+	qsort(v, n, sizeof(*v), by_size);
+	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static void
+print(const char *name, double value, double goal, const char *better, const char *unit,
+      const char *note)
+{
+	printf("{\"name\":\"%s\",\"value\":%.4f,\"goal\":%g,\"better\":\"%s\",\"unit\":\"%s\","
+	       "\"note\":\"%s\"}\n",
+	       name, value, goal, better, unit, note);
+	fflush(stdout);
+}
+
+static void
+must(int err, const char *what)
+{
+	if (err == 0)
+		return;
+	fprintf(stderr, "bench_parts: %s: %s\n", what, strerror(-err));
+	exit(1);
+}
+
+/* -- events as a farm has them: 10,000 contents, 63,000 visitors, an hour, in order -- */
+
+static struct event
+event_no(uint64_t i, unsigned contents)
+{
+	uint64_t r = visitor_of(i);
+
+	return view_of(T0 + (int64_t)(i * 3600000 / EVENTS), (unsigned)(r % contents),
+		       (r >> 20) % 63000);
+}
+
+/* -- the journal and the batch -- */
+
+static double
+pack_ns(void)
+{
+	static uint8_t buf[EVENT_PACKED_MAX];
+	volatile size_t sink = 0;
+	double begin = now_s();
+	uint64_t i;
+
+	for (i = 0; i < EVENTS; i++) {
+		struct event e = event_no(i, 10000);
+
+		sink += event_pack(&e, buf, sizeof(buf));
+	}
+	return (now_s() - begin) * 1e9 / EVENTS;
+}
+
+static double
+append_ns(struct journal *j)
+{
+	struct journal_writer *w = journal_writer(j, 0);
+	double spent = 0, begin;
+	uint64_t i = 0;
+	unsigned part;
+
+	while (i < EVENTS) {
+		journal_tend(j, (struct wall_ms){T0}); /* the sealer's part: prefaults */
+		begin = now_s();
+		for (part = 0; part < 2000 && i < EVENTS; part++, i++) {
+			struct event e = event_no(i, 10000);
+
+			must(journal_append(w, (struct wall_ms){T0}, &e, REASON_ACCEPTED_FIRST),
+			     "journal_append");
+		}
+		spent += now_s() - begin;
+	}
+	return spent * 1e9 / EVENTS;
+}
+
+static void
+journal_round(const char *dir, double *ret_ns, double *ret_record, double *ret_bytes)
+{
+	static char name[] = "bench", sync[] = "off";
+	char path[512];
+	struct conf c = {.node_name = name,
+			 .node_state_dir = path,
+			 .journal_segment = 160 << 20,
+			 .journal_segments = 4,
+			 .journal_sync = sync,
+			 .journal_sync_interval = 1000,
+			 .batch_interval = HOUR_MS,
+			 .batch_spool_max = 1 << 30};
+	struct journal_found found;
+	struct batch_id id;
+	struct journal *j;
+	struct spool *s;
+	char *body;
+	size_t len;
+	double packed = pack_ns();
+
+	snprintf(path, sizeof(path), "%s/agent", dir);
+	must(file_make_dir(path), "state directory");
+	must(spool_open(&c, &s), "spool_open");
+	must(journal_open(&c, s, 1, (struct wall_ms){T0}, &j, &found), "journal_open");
+	*ret_ns = append_ns(j) - packed;
+	must(journal_rotate(j, (struct wall_ms){T0 + HOUR_MS}, true), "journal_rotate");
+	struct segment *seg = journal_take_closed(j);
+	*ret_record = (double)segment_bytes(seg) / EVENTS;
+	must(segment_number(j, seg, (struct wall_ms){T0 + HOUR_MS}, &id), "segment_number");
+	must(seal_encode(seg, &body, &len), "seal_encode");
+	*ret_bytes = (double)len / EVENTS;
+	free(body);
+	must(journal_sealed(j, seg), "journal_sealed");
+	journal_close(j);
+	spool_close(s);
+}
+
+static void
+bench_journal(const char *dir, unsigned rounds)
+{
+	double ns[ROUNDS_MAX], record = 0, bytes = 0;
+	unsigned i;
+
+	for (i = 0; i < rounds; i++)
+		journal_round(dir, &ns[i], &record, &bytes);
+	print("journal, per event", median(ns, rounds), 30, "lower", "ns",
+	      "an append less event_pack, prefaulted");
+	print("journal, payload per event", record, 120, "lower", "bytes",
+	      "UUID content, no event id");
+	print("sealed batch, per event", bytes, 12, "lower", "bytes",
+	      "10,000 contents, 63,000 visitors, no event ids");
+}
+
+/* -- the central -- */
+
+static void
+make(struct maker *m, uint64_t seq, unsigned contents)
+{
+	uint32_t i;
+
+	maker_begin(m, "bench", 1, seq, T0, EVENTS);
+	for (i = 0; i < EVENTS; i++) {
+		struct event e = event_no(i + seq * 17, contents);
+
+		maker_add(m, &e);
+	}
+	maker_finish(m);
+}
+
+static double
+group_s(const struct maker *m)
+{
+	struct rollup_group *g;
+	struct batch b;
+	double begin = now_s();
+
+	must(batch_decode(m->doc, m->doc_len, &b), "batch_decode");
+	must(rollup_group_batch(&b, NULL, &g), "rollup_group_batch");
+	begin = now_s() - begin;
+	rollup_group_free(g);
+	return begin;
+}
+
+static void
+bench_group(unsigned rounds, unsigned contents, double goal, const char *name)
+{
+	double rate[ROUNDS_MAX];
+	struct maker m;
+	unsigned i;
+
+	make(&m, 1, contents);
+	for (i = 0; i < rounds; i++)
+		rate[i] = EVENTS / group_s(&m) / 1e6;
+	maker_free(&m);
+	print(name, median(rate, rounds), goal, "higher", "M/s", "events, one core");
+}
+
+static void
+bench_apply(const char *dir, unsigned rounds)
+{
+	char path[512];
+	struct conf c = {
+	    .central_data_dir = path, .central_cache = 256 << 20, .central_retry_window = HOUR_MS};
+	static char zone[] = "UTC";
+	double s[ROUNDS_MAX], begin;
+	struct store *store;
+	unsigned i;
+
+	c.central_time_zone = zone;
+	snprintf(path, sizeof(path), "%s/central", dir);
+	must(file_make_dir(path), "data directory");
+	must(store_open(&c, &store), "store_open");
+	for (i = 0; i < rounds; i++) {
+		struct maker m;
+
+		make(&m, i + 1, 10000);
+		begin = now_s();
+		if (store_apply(store, &m.name, m.body, m.body_len, m.doc, m.doc_len, T0) !=
+		    STORE_STORED)
+			must(-EIO, "store_apply");
+		s[i] = now_s() - begin;
+		maker_free(&m);
+	}
+	store_close(store);
+	print("central, apply a batch of 1M events", median(s, rounds), 0.5, "lower", "s",
+	      "10,000 contents, decoded, committed and synced");
+}
+
+int
+main(int argc, char **argv)
+{
+	unsigned rounds = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+
+	if (rounds < 1 || rounds > ROUNDS_MAX) {
+		fprintf(stderr, "usage: bench_parts DIR ROUNDS\n");
+		return 2;
+	}
+	must(hash_init(), "hash_init");
+	must(calendar_init("UTC"), "calendar_init");
+	must(file_make_dir(argv[1]), "directory");
+	bench_journal(argv[1], rounds);
+	bench_group(rounds, 10000, 10, "central, decode and group, 10,000 contents");
+	bench_group(rounds, 1000000, 2, "central, decode and group, 1M contents");
+	bench_apply(argv[1], rounds);
+	return 0;
+}
