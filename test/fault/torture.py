@@ -7,7 +7,8 @@ acknowledges it, on whichever node; a sender over UDP that knows what it sent. A
 the central are killed and started again, and a proxy between them cuts, delays, doubles and answers
 wrongly. At the end every event must be counted exactly once, per content, and the ledger balance.
 
-The seed is printed; the same seed makes the same choices (the kernel's scheduling stays its own).
+Programs are killed while they run, while they drain, and while they start. The seed is printed; the same
+seed makes the same choices (the kernel's scheduling stays its own).
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import pathlib
 import random
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -29,6 +31,9 @@ import farm as farm_lib  # noqa: E402
 from farm import BROWSER, midday_zone, today_in  # noqa: E402
 from load import CONTENTS, pin  # noqa: E402
 from proxy import Proxy  # noqa: E402
+
+
+LOST_ANSWERS = 0.02  # on the way to the browser, which tries again, perhaps on another node
 
 
 class Sender(threading.Thread):
@@ -69,6 +74,8 @@ class Sender(threading.Thread):
             said = None
             while said is None:  # also after stop: what was offered is seen through
                 said = self.offer(self.random.choice(self.agents), payload)
+                if self.random.random() < LOST_ANSWERS:
+                    said = None
                 if said is None:
                     self.retries += 1
                     pause.wait(0.01)
@@ -105,14 +112,32 @@ class Shouter(threading.Thread):
                 pause.wait(0.002)
 
 
+def kill_while_starting(victim, seconds):
+    """Recovery is interrupted like anything else."""
+    with open(victim.log_path, "ab") as log:
+        process = subprocess.Popen(victim.command("run"), stdout=log, stderr=log)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def kill_at_random(programs, chance, kills, seconds):
+    """Running, draining after SIGTERM, or starting: kills so many times in all."""
     pause = threading.Event()
     done = collections.Counter()
-    for _ in range(kills):
+    while done.total() < kills:
         pause.wait(chance.uniform(0, seconds))
         victim = chance.choice(programs)
+        if chance.random() < 0.2:
+            victim.process.terminate()
+            pause.wait(chance.uniform(0, seconds))
         victim.kill()
         done[victim.binary] += 1
+        while chance.random() < 0.3:
+            kill_while_starting(victim, chance.uniform(0, seconds))
+            done[f"{victim.binary}, starting"] += 1
         if chance.random() < 0.5:
             pause.wait(chance.uniform(0, seconds))
         victim.start()
@@ -197,6 +222,8 @@ def torture(directory, kills, seed, n_agents=2, n_senders=4):
         totals = check(central, zone, senders, shouter)
         for program in (*agents, central):
             program.stop()
+        if "verify" in central.run("--help", check=False).stdout:
+            central.run("verify")
         return done, totals, senders, proxy.done
     finally:
         stop.set()
