@@ -50,12 +50,15 @@ get_map(struct reader *r)
 	return 0;
 }
 
+/* Where nothing could be read: of no length, but safe to copy from and to compare. */
+static const struct text nothing = {"", 0};
+
 static struct text
 get_sized(struct reader *r, size_t n)
 {
 	const uint8_t *bytes = get_bytes(r, n);
 
-	return (struct text){(const char *)bytes, bytes ? n : 0};
+	return bytes ? (struct text){(const char *)bytes, n} : nothing;
 }
 
 static struct text
@@ -68,7 +71,7 @@ get_str(struct reader *r)
 	if (tag >= 0xd9 && tag <= 0xdb)
 		return get_sized(r, (size_t)get_wide_be(r, (size_t)1 << (tag - 0xd9)));
 	r->bad = true;
-	return (struct text){NULL, 0};
+	return nothing;
 }
 
 static struct text
@@ -79,7 +82,7 @@ get_bin(struct reader *r)
 	if (tag >= 0xc4 && tag <= 0xc6)
 		return get_sized(r, (size_t)get_wide_be(r, (size_t)1 << (tag - 0xc4)));
 	r->bad = true;
-	return (struct text){NULL, 0};
+	return nothing;
 }
 
 static void
@@ -113,7 +116,7 @@ get_bin_of(struct reader *r, const char *key)
 
 	get_key(r, key);
 	bytes = get_bin(r);
-	return bytes.len ? reader_of(bytes.at, bytes.len) : reader_of("", 0);
+	return reader_of(bytes.at, bytes.len);
 }
 
 /* -- meta and ledger -- */

@@ -65,7 +65,7 @@ batch_arena_bytes(uint32_t n, size_t payload_bytes)
 {
 	size_t own = sizeof(struct batch_builder) + 16 + KEYS_MAX;
 	size_t entries = (size_t)n + 2; /* "none", and one more so that the last event has room */
-	size_t table = entries * (22 + ENTRY_BYTES) + 2 * TABLE_FIRST * sizeof(uint32_t);
+	size_t table = entries * (22 + ENTRY_BYTES) + sizeof(uint32_t[2 * TABLE_FIRST]);
 	size_t numbers = 8 + 8 + 3; /* visitor, session, country */
 
 	return own + entries * (sizeof(struct row) + numbers) + payload_bytes + TABLE_N * table;

@@ -398,7 +398,7 @@ static bool
 skip_object(struct json *j)
 {
 	struct json_object o;
-	struct text key;
+	struct text key = {"", 0};
 
 	if (json_object_open(j, &o))
 		while (json_object_next(j, &o, &key))

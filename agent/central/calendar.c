@@ -131,7 +131,7 @@ hour_start_s(int64_t t_s)
 	int64_t full;
 
 	local_time(t_s, &tm);
-	full = t_s - tm.tm_min * 60 - tm.tm_sec;
+	full = t_s - INT64_C(60) * tm.tm_min - tm.tm_sec;
 	return full < t_s && offset_at(full) != tm.tm_gmtoff ? change_between(full, t_s) : full;
 }
 
@@ -142,7 +142,7 @@ hour_next_s(int64_t start_s)
 	int64_t full;
 
 	local_time(start_s, &tm);
-	full = start_s + HOUR_S - tm.tm_min * 60 - tm.tm_sec;
+	full = start_s + HOUR_S - INT64_C(60) * tm.tm_min - tm.tm_sec;
 	return offset_at(full) != tm.tm_gmtoff ? change_between(start_s, full) : full;
 }
 

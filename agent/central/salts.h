@@ -18,7 +18,7 @@
 #define SALTS_KEPT_MS (INT64_C(48) * 3600 * 1000)
 
 struct salt {
-	uint32_t id; /* below 2^31; from the period's start, so it is the same for the same period */
+	uint32_t id; /* below 2^31; from the period's start: the same for the same period */
 	int64_t from_ms, until_ms, destroy_ms;
 	struct hash_key key;
 };

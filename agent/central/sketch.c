@@ -217,7 +217,7 @@ sort_few(uint64_t *h, size_t n)
 static void
 sort_run(uint64_t *h, size_t n)
 {
-	uint64_t spread[RUN_MAX];
+	uint64_t given[RUN_MAX];
 	uint16_t end[RUN_MAX + 1] = {0};
 	size_t i, b;
 
@@ -225,11 +225,11 @@ sort_run(uint64_t *h, size_t n)
 		end[((h[i] >> 32) * n >> 32) + 1]++;
 	for (b = 0; b < n; b++)
 		end[b + 1] = (uint16_t)(end[b + 1] + end[b]);
+	memcpy(given, h, n * sizeof(*h));
 	for (i = 0; i < n; i++)
-		spread[end[(h[i] >> 32) * n >> 32]++] = h[i];
+		h[end[(given[i] >> 32) * n >> 32]++] = given[i];
 	for (b = 0, i = 0; b < n; i = end[b++])
-		sort_few(spread + i, end[b] - i);
-	memcpy(h, spread, n * sizeof(*h));
+		sort_few(h + i, end[b] - i);
 }
 
 static size_t

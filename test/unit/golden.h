@@ -39,13 +39,16 @@ static inline size_t
 golden_hex(const char *text, uint8_t *bytes)
 {
 	size_t n = 0;
+	int high, low;
 
 	for (; *text; text++) {
 		if (*text == ' ' || *text == '\n')
 			continue;
-		ck_assert_msg(golden_digit(text[0]) >= 0 && golden_digit(text[1]) >= 0, "no hex");
+		high = golden_digit(text[0]);
+		low = golden_digit(text[1]);
+		ck_assert_msg(high >= 0 && low >= 0, "no hex");
 		ck_assert_uint_lt(n, GOLDEN_MAX);
-		bytes[n++] = (uint8_t)(golden_digit(text[0]) << 4 | golden_digit(text[1]));
+		bytes[n++] = (uint8_t)(high << 4 | low);
 		text++;
 	}
 	return n;
