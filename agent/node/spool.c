@@ -150,7 +150,7 @@ set_aside(struct spool *s, const char *name, uint64_t bytes, const char *why)
 }
 
 static int
-add_found(struct found **list, size_t *n, const char *name, const struct stat *st)
+add_found(struct found **list, size_t *n, const char name[NAME_BYTES], const struct stat *st)
 {
 	struct found *grown;
 
@@ -164,7 +164,7 @@ add_found(struct found **list, size_t *n, const char *name, const struct stat *s
 	    .modified_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec,
 	    .bytes = (uint64_t)st->st_size,
 	};
-	snprintf((*list)[*n].name, NAME_BYTES, "%s", name);
+	memcpy((*list)[*n].name, name, NAME_BYTES);
 	++*n;
 	return 0;
 }
@@ -173,6 +173,7 @@ static int
 look_at(struct spool *s, int dir_fd, const char *name, struct found **list, size_t *n)
 {
 	size_t len = strlen(name);
+	char proper[NAME_BYTES] = "";
 	uint8_t epoch[16];
 	struct stat st;
 	uint64_t seq;
@@ -181,8 +182,10 @@ look_at(struct spool *s, int dir_fd, const char *name, struct found **list, size
 		return 0;
 	if (name[0] == '.' && len > 4 && strcmp(name + len - 4, ".tmp") == 0)
 		return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
-	if (parse_name(name, epoch, &seq))
-		return add_found(list, n, name, &st);
+	if (parse_name(name, epoch, &seq)) {
+		make_name(epoch, seq, proper);
+		return add_found(list, n, proper, &st);
+	}
 	(void)set_aside(s, name, (uint64_t)st.st_size, "its name is none of a batch");
 	return 0;
 }
