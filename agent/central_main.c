@@ -22,6 +22,7 @@
 #include "base/passed.h"
 #include "central/web.h"
 #include "cli/central_accounts.h"
+#include "cli/central_maintain.h"
 #include "cli/central_query.h"
 #include "cli/cli.h"
 
@@ -32,6 +33,7 @@ struct central {
 	struct auth *auth;
 	struct salts *salts;
 	struct receive *receive;
+	struct maintain *maintain;
 	struct query *query;
 	struct web *web;
 };
@@ -92,6 +94,7 @@ start_web(const struct conf *c, struct central *s)
 				  .auth = s->auth,
 				  .query = s->query,
 				  .receive = s->receive,
+				  .maintain = s->maintain,
 				  .pages = embedded_pages};
 
 	return web_start(&parts, &s->web);
@@ -135,6 +138,8 @@ start(const struct conf *c, struct central *s)
 	if (!err)
 		err = receive_new(s->store, &s->receive);
 	if (!err)
+		err = maintain_new(c, s->store, &s->maintain);
+	if (!err)
 		err = query_new(c, s->store, s->auth, &s->query);
 	if (!err)
 		err = start_web(c, s);
@@ -150,6 +155,7 @@ stop(const struct conf *c, struct central *s)
 		cli_listen_remove(c->central_data_dir);
 	web_stop(s->web, c->central_drain);
 	query_free(s->query);
+	maintain_free(s->maintain);
 	receive_free(s->receive);
 	salts_close(s->salts);
 	if (s->auth)
@@ -274,6 +280,16 @@ main(int argc, char **argv)
 	    {"status", "", "Says how the running central and its nodes are.", false,
 	     central_status},
 	    {"query", CENTRAL_QUERY_ARGUMENTS, "Asks the running central.", false, central_query},
+	    {"verify", "", "Computes all numbers again from the stored batches and compares.", false,
+	     central_verify},
+	    {"rebuild", "", "Makes all numbers anew from the stored batches.", false,
+	     central_rebuild},
+	    {"backup", "DIR", "Copies store and accounts to an empty directory.", false,
+	     central_backup},
+	    {"restore", "DIR", "Takes a backup back into an empty data directory.", false,
+	     central_restore},
+	    {"retain", "", "Removes what is older than retain_batches and retain_hours.", false,
+	     central_retain},
 	    {"node add", "NAME", "Adds a node and prints its token.", false, central_node_add},
 	    {"node list", "", "Lists the nodes.", false, central_node_list},
 	    {"node remove", "NAME", "Removes a node: its batches are taken no more.", false,

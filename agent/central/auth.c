@@ -320,6 +320,19 @@ auth_login(struct auth *a, const struct sockaddr *peer, struct mono_us now, stru
 	return result;
 }
 
+bool
+auth_is_local(struct auth *a, struct text token)
+{
+	const struct access_entry *found;
+	bool is_local;
+
+	pthread_mutex_lock(&a->lock);
+	found = find_token(a, ACCESS_TOKEN, token);
+	is_local = found && found == &a->local;
+	pthread_mutex_unlock(&a->lock);
+	return is_local;
+}
+
 /* -- sessions -- */
 
 /* The account must be as it was when the session began. */

@@ -39,6 +39,9 @@ enum auth_login {
 	AUTH_WAIT, /* too many failed, or too many at once: *ret_wait_s */
 };
 
+/* This is the process's own token. */
+bool auth_is_local(struct auth *a, struct text token);
+
 /* Password (user present) or API token (user absent). ret_cookie: the session's token. */
 enum auth_login auth_login(struct auth *a, const struct sockaddr *peer, struct mono_us now,
 			   struct text user, struct text secret, char ret_cookie[ACCESS_TOKEN_TEXT],

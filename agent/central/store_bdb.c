@@ -36,7 +36,7 @@
 /* The file system's block: a page torn by a power cut would be a damaged page. */
 #define PAGE 4096
 
-static const char *const tables[TABLE_N] = {
+const char *const bdb_table_file[TABLE_N] = {
     [TABLE_ROLLUPS] = "rollups.db", [TABLE_APPLIED] = "applied.db", [TABLE_NODES] = "nodes.db",
     [TABLE_LEDGER] = "ledger.db",   [TABLE_TAGS] = "tags.db",       [TABLE_SITES] = "sites.db",
     [TABLE_META] = "meta.db",
@@ -142,13 +142,13 @@ env_open(struct store *s, const struct conf *c)
 	if (!rc)
 		rc = s->env->open(s->env, home,
 				  DB_INIT_TXN | DB_INIT_LOG | DB_INIT_LOCK | DB_INIT_MPOOL |
-				      DB_THREAD | DB_RECOVER | DB_PRIVATE | DB_CREATE,
+				      DB_THREAD | s->recover | DB_PRIVATE | DB_CREATE,
 				  0600);
 	return rc;
 }
 
-static int
-table_open(DB_ENV *env, const char *file, DB **ret_db)
+int
+bdb_table_open(DB_ENV *env, const char *file, DB **ret_db)
 {
 	DB *db;
 	int rc = db_create(&db, env, 0);
@@ -176,7 +176,7 @@ tables_open(struct store *s)
 	int rc = 0;
 
 	for (i = 0; i < TABLE_N && !rc; i++)
-		rc = table_open(s->env, tables[i], &s->table[i]);
+		rc = bdb_table_open(s->env, bdb_table_file[i], &s->table[i]);
 	return rc;
 }
 
@@ -198,22 +198,29 @@ env_close(struct store *s)
 	s->env = NULL;
 }
 
+void
+bdb_month_file(int month, char ret_file[BDB_MONTH_FILE])
+{
+	snprintf(ret_file, BDB_MONTH_FILE, "batches-%04d-%02d.db", month / 12 % 10000,
+		 month % 12 + 1);
+}
+
 int
 bdb_open_month(struct store *s, int64_t arrival_ms)
 {
 	time_t t = (time_t)(arrival_ms / 1000);
 	struct tm tm;
-	char file[64];
+	char file[BDB_MONTH_FILE];
 	DB *db;
 	int month, rc;
 
 	if (!gmtime_r(&t, &tm))
 		return EINVAL;
-	month = tm.tm_year * 12 + tm.tm_mon;
+	month = (tm.tm_year + 1900) * 12 + tm.tm_mon;
 	if (s->batches && s->batches_month == month)
 		return 0;
-	snprintf(file, sizeof(file), "batches-%04d-%02d.db", tm.tm_year + 1900, tm.tm_mon + 1);
-	rc = table_open(s->env, file, &db);
+	bdb_month_file(month, file);
+	rc = bdb_table_open(s->env, file, &db);
 	if (rc)
 		return rc;
 	if (s->batches)
@@ -295,8 +302,8 @@ open_all(struct store *s, const struct conf *c)
 
 /* -- what stands in meta -- */
 
-static int
-meta_get(struct store *s, const char *name, void *buf, size_t cap, size_t *ret_len)
+int
+bdb_meta_get(struct store *s, const char *name, void *buf, size_t cap, size_t *ret_len)
 {
 	DBT key = bdb_in(name, strlen(name)), value = bdb_out(buf, cap);
 	int rc = s->table[TABLE_META]->get(s->table[TABLE_META], NULL, &key, &value, 0);
@@ -305,8 +312,8 @@ meta_get(struct store *s, const char *name, void *buf, size_t cap, size_t *ret_l
 	return rc;
 }
 
-static int
-meta_put(struct store *s, DB_TXN *txn, const char *name, const void *bytes, size_t len)
+int
+bdb_meta_put(struct store *s, DB_TXN *txn, const char *name, const void *bytes, size_t len)
 {
 	DBT key = bdb_in(name, strlen(name)), value = bdb_in(bytes, len);
 
@@ -325,12 +332,12 @@ meta_create(struct store *s, const struct conf *c)
 	if (rc)
 		return rc;
 	put_u32(&w, FORMAT);
-	rc = meta_put(s, txn, "format", format, sizeof(format));
+	rc = bdb_meta_put(s, txn, "format", format, sizeof(format));
 	if (!rc)
-		rc = meta_put(s, txn, "time_zone", c->central_time_zone,
-			      strlen(c->central_time_zone));
+		rc = bdb_meta_put(s, txn, "time_zone", c->central_time_zone,
+				  strlen(c->central_time_zone));
 	if (!rc)
-		rc = meta_put(s, txn, "totals", totals, bdb_totals_encode(&s->totals, totals));
+		rc = bdb_meta_put(s, txn, "totals", totals, bdb_totals_encode(&s->totals, totals));
 	if (rc) {
 		txn->abort(txn);
 		return rc;
@@ -343,7 +350,7 @@ meta_check_zone(struct store *s, const char *wanted)
 {
 	char zone[256];
 	size_t len;
-	int rc = meta_get(s, "time_zone", zone, sizeof(zone) - 1, &len);
+	int rc = bdb_meta_get(s, "time_zone", zone, sizeof(zone) - 1, &len);
 
 	if (rc)
 		return bdb_errno(s, rc);
@@ -362,7 +369,7 @@ meta_load(struct store *s, const struct conf *c)
 	struct reader r;
 	uint32_t format;
 	size_t len;
-	int rc = meta_get(s, "format", buf, sizeof(buf), &len);
+	int rc = bdb_meta_get(s, "format", buf, sizeof(buf), &len);
 
 	if (rc == DB_NOTFOUND)
 		return bdb_errno(s, meta_create(s, c));
@@ -375,7 +382,7 @@ meta_load(struct store *s, const struct conf *c)
 			  (unsigned)FORMAT);
 		return -EPROTONOSUPPORT;
 	}
-	rc = meta_get(s, "totals", buf, sizeof(buf), &len);
+	rc = bdb_meta_get(s, "totals", buf, sizeof(buf), &len);
 	if (rc)
 		return bdb_errno(s, rc);
 	if (!bdb_totals_decode(buf, len, &s->totals))
@@ -391,6 +398,12 @@ directory_take(struct store *s)
 	char path[PATH_MAX];
 	int err;
 
+	if (snprintf(path, sizeof(path), "%s/restoring", s->dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (s->recover == DB_RECOVER && access(path, F_OK) == 0) {
+		log_error("a restore did not end; run it again, or remove this", "path=%s", path);
+		return -EINVAL;
+	}
 	if (snprintf(path, sizeof(path), "%s/db/DB_CONFIG", s->dir) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	*strrchr(path, '/') = '\0';
@@ -427,18 +440,21 @@ store_new(const struct conf *c)
 }
 
 int
-store_open(const struct conf *c, struct store **ret_store)
+bdb_open(const struct conf *c, uint32_t recover, struct store **ret_store)
 {
 	struct store *s = store_new(c);
 	int err;
 
 	if (!s)
 		return -ENOMEM;
+	s->recover = recover;
 	err = directory_take(s);
 	if (!err)
 		err = bdb_errno(s, open_all(s, c));
 	if (!err)
 		err = meta_load(s, c);
+	if (!err)
+		err = bdb_errno(s, bdb_shadow_remove(s));
 	if (err) {
 		log_error("store not opened", "dir=%s error=\"%s\"", s->dir, strerror(-err));
 		store_close(s);
@@ -447,6 +463,12 @@ store_open(const struct conf *c, struct store **ret_store)
 	reserve_make(s->dir);
 	*ret_store = s;
 	return 0;
+}
+
+int
+store_open(const struct conf *c, struct store **ret_store)
+{
+	return bdb_open(c, DB_RECOVER, ret_store);
 }
 
 void

@@ -2,7 +2,8 @@
  *
  * store_bdb.c: opening, closing, errors. store_bdb_record.c: keys and values of the small tables.
  * store_bdb_twin.c: events that were stored before. store_bdb_apply.c: a batch as one transaction.
- * store_bdb_scan.c: reading.
+ * store_bdb_scan.c: reading. store_bdb_replay.c: everything anew from the batches, in shadow tables, for
+ * store_bdb_verify.c and store_bdb_rebuild.c. store_bdb_backup.c, store_bdb_retain.c: as they say.
  *
  * Threads:  see struct store.
  * Errors:   functions here return what Berkeley DB returns: 0, an errno (positive) or a DB_ code
@@ -41,6 +42,9 @@ struct store {
 	char *dir;
 	int lock_fd;
 	int64_t retry_window_ms;
+	uint32_t recover;        /* DB_RECOVER, or DB_RECOVER_FATAL for a copy */
+	bool shadow;             /* see below */
+	struct copying *copying; /* store_bdb_backup.c, while it copies */
 
 	/* guarded by writer: one batch at a time */
 	pthread_mutex_t writer;
@@ -72,6 +76,16 @@ DBT bdb_out(void *buf, size_t cap);
 /* The batches that arrived in a month (months since year 0) stand in a file of their own, so that they
  * can be removed by the month. Opens it, closing the one before. */
 int bdb_open_month(struct store *s, int64_t arrival_ms);
+
+#define BDB_MONTH_FILE 32
+void bdb_month_file(int month, char ret_file[BDB_MONTH_FILE]);
+
+/* store_open with the kind of recovery. */
+int bdb_open(const struct conf *c, uint32_t recover, struct store **ret_store);
+extern const char *const bdb_table_file[TABLE_N];
+int bdb_table_open(DB_ENV *env, const char *file, DB **ret_db);
+int bdb_meta_get(struct store *s, const char *name, void *buf, size_t cap, size_t *ret_len);
+int bdb_meta_put(struct store *s, DB_TXN *txn, const char *name, const void *bytes, size_t len);
 
 /* Whether the disk has room for such a batch and for a recovery behind it; logs when that changes. Caller
  * is the writer. */
@@ -139,11 +153,68 @@ struct bdb_twins {
 int bdb_twins_find(struct store *s, const struct batch *b, struct bdb_twins *ret_twins);
 /* Remembers the others' ids; reorders the entries. */
 int bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordinal);
+/* In place of finding them: the events that were left out when the batch was stored. */
+int bdb_twins_given(struct store *s, const struct batch *b, const uint8_t *skipped, size_t len,
+		    struct bdb_twins *ret_twins);
 void bdb_twins_fini(struct bdb_twins *t);
 
 /* -- rivals (store_bdb_rival.c) -- */
 
 /* True, with the answer, when another agent sends under the batch's node name. Caller is the writer. */
 bool bdb_has_rival(struct store *s, const struct batch_meta *m, enum store_result *ret_result);
+
+/* -- everything anew, from the batches -- */
+
+/* What retain removed. Zeros: nothing. */
+struct bdb_retained {
+	int64_t batches_ms; /* batches that arrived before this are gone */
+	int64_t covered_ms; /* no event or hour of those is at or after this */
+	int64_t hours_ms;   /* rows of hours, and ids of events, before this are gone */
+};
+
+int bdb_retained_get(struct store *s, struct bdb_retained *ret_retained);
+int bdb_retained_put(struct store *s, DB_TXN *txn, const struct bdb_retained *r);
+
+struct bdb_stored {
+	uint64_t ordinal;
+	int64_t arrival_ms;
+	struct batch_name name;
+	const uint8_t *body, *skipped; /* skipped absent: NULL */
+	size_t body_len, skipped_len;
+};
+
+/* The stored batches in the order in which they were applied. */
+struct bdb_batches;
+int bdb_batches_open(struct store *s, int before_month, struct bdb_batches **ret_batches);
+/* 0, DB_NOTFOUND behind the last, or an error. Lent until the next call. arrival_ms is not filled in. */
+int bdb_batches_next(struct bdb_batches *b, struct bdb_stored *ret_stored);
+void bdb_batches_close(struct bdb_batches *b);
+
+/* Months that have a file, ascending, at most cap. Number, or -errno. */
+int bdb_months(const struct store *s, int *ret_month, size_t cap);
+#define BDB_MONTHS_MAX 1200
+
+/* The decompressed document; the caller frees. */
+int bdb_stored_document(const struct bdb_stored *b, uint8_t **ret_doc);
+
+/* A shadow is a store of the same environment whose roll-ups, ledger, nodes, tags and sites are tables
+ * beside the real ones; applied and meta are the real ones, and only read. */
+int bdb_shadow_open(struct store *s, struct store **ret_shadow);
+void bdb_shadow_close(struct store *shadow);
+/* Removes the tables of a shadow, also those that a killed process left. */
+int bdb_shadow_remove(struct store *s);
+bool bdb_shadow_has(enum bdb_table t);
+void bdb_shadow_file(enum bdb_table t, char ret_file[BDB_MONTH_FILE]);
+
+/* Applies a stored batch to a shadow. */
+int bdb_replay(struct store *shadow, const struct bdb_stored *b);
+
+struct store_progress;
+/* Applies all; each (may be NULL) sees every batch with what stands about it in applied, or NULL. */
+typedef void bdb_stored_fn(void *ctx, const struct bdb_stored *b, const struct bdb_applied *a);
+int bdb_replay_all(struct store *s, struct store *shadow, bdb_stored_fn *each, void *ctx,
+		   const struct store_progress *progress);
+int bdb_applied_get(struct store *s, DB_TXN *txn, uint64_t seq, const struct batch_id *id,
+		    struct bdb_applied *ret_applied);
 
 #endif

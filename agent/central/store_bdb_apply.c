@@ -44,9 +44,9 @@ record_put(DB *db, DB_TXN *txn, const struct bdb_key *k, const void *bytes, size
 	return db->put(db, txn, &key, &value, 0);
 }
 
-static int
-applied_get(struct store *s, DB_TXN *txn, uint64_t seq, const struct batch_id *id,
-	    struct bdb_applied *ret_applied)
+int
+bdb_applied_get(struct store *s, DB_TXN *txn, uint64_t seq, const struct batch_id *id,
+		struct bdb_applied *ret_applied)
 {
 	uint8_t buf[BDB_RECORD_MAX];
 	struct bdb_key k;
@@ -268,7 +268,7 @@ node_advance(struct store *s, DB_TXN *txn, const struct batch_meta *m, struct st
 	n->contiguous_seq = m->id.seq;
 	node_close(n, m->closes_ms);
 	while (n->contiguous_seq < n->highest_seq && !rc) {
-		rc = applied_get(s, txn, n->contiguous_seq + 1, &m->id, &a);
+		rc = bdb_applied_get(s, txn, n->contiguous_seq + 1, &m->id, &a);
 		if (rc)
 			break;
 		n->contiguous_seq++;
@@ -389,7 +389,7 @@ put_all(struct store *s, DB_TXN *txn, struct work *w)
 {
 	int rc = put_rollups(s, txn, w);
 
-	if (!rc)
+	if (!rc && !s->shadow)
 		rc = put_batch(s, txn, w);
 	if (!rc)
 		rc = bdb_twins_put(s, txn, &w->twins, w->totals.ordinal);
@@ -399,7 +399,7 @@ put_all(struct store *s, DB_TXN *txn, struct work *w)
 		rc = put_node(s, txn, w);
 	if (!rc)
 		rc = put_sites(s, txn, w);
-	if (!rc)
+	if (!rc && !s->shadow)
 		rc = put_totals(s, txn, w);
 	return rc;
 }
@@ -418,7 +418,8 @@ commit_once(struct store *s, struct work *w)
 		return rc;
 	}
 	CRASH_POINT("store_before_commit");
-	rc = txn->commit(txn, DB_TXN_SYNC); /* the answer says "on the disk" */
+	/* the answer says "on the disk"; a shadow is synced as a whole */
+	rc = txn->commit(txn, s->shadow ? DB_TXN_NOSYNC : DB_TXN_SYNC);
 	CRASH_POINT("store_after_commit");
 	return rc;
 }
@@ -456,7 +457,7 @@ static int
 seen_before(struct store *s, const struct batch_name *name, enum store_result *ret_result)
 {
 	struct bdb_applied a;
-	int rc = applied_get(s, NULL, name->id.seq, &name->id, &a);
+	int rc = bdb_applied_get(s, NULL, name->id.seq, &name->id, &a);
 
 	if (rc == DB_NOTFOUND)
 		return 0;
@@ -488,6 +489,17 @@ unavailable(struct store *s, const struct batch_name *name, int rc)
 	return STORE_UNAVAILABLE;
 }
 
+static void
+add_totals(struct work *w, const struct bdb_totals *before)
+{
+	w->stored = w->batch.events - w->twins.merged;
+	w->totals = *before;
+	w->totals.ordinal++;
+	w->totals.batches++;
+	w->totals.events += w->batch.events;
+	w->totals.bytes += w->body_len;
+}
+
 static enum store_result
 apply_work(struct store *s, struct work *w)
 {
@@ -498,12 +510,7 @@ apply_work(struct store *s, struct work *w)
 	err = rollup_group_batch(&w->batch, w->twins.skip, &w->group);
 	if (err)
 		return err == -EBADMSG ? STORE_BROKEN : unavailable(s, w->name, -err);
-	w->stored = w->batch.events - w->twins.merged;
-	w->totals = s->totals; /* only the writer changes them */
-	w->totals.ordinal++;
-	w->totals.batches++;
-	w->totals.events += w->batch.events;
-	w->totals.bytes += w->body_len;
+	add_totals(w, &s->totals); /* only the writer changes them */
 	rc = commit(s, w);
 	return rc ? unavailable(s, w->name, rc) : STORE_STORED;
 }
@@ -561,4 +568,49 @@ store_apply(struct store *s, const struct batch_name *name, const uint8_t *body,
 	rollup_group_free(w.group);
 	bdb_twins_fini(&w.twins);
 	return result;
+}
+
+/* -- applying again -- */
+
+static int
+replay(struct store *shadow, const struct bdb_stored *b, struct work *w, const uint8_t *doc)
+{
+	int rc;
+
+	if (batch_decode(doc, b->name.document_bytes, &w->batch) < 0 ||
+	    !names_match(&b->name, &w->batch))
+		return EBADMSG;
+	rc = bdb_twins_given(shadow, &w->batch, b->skipped, b->skipped_len, &w->twins);
+	if (!rc)
+		rc = -rollup_group_batch(&w->batch, w->twins.skip, &w->group);
+	if (rc)
+		return rc;
+	add_totals(w, &shadow->totals);
+	w->totals.ordinal = b->ordinal;
+	do {
+		rc = commit_once(shadow, w);
+	} while (rc == DB_LOCK_DEADLOCK);
+	if (!rc)
+		shadow->totals = w->totals;
+	return rc;
+}
+
+int
+bdb_replay(struct store *shadow, const struct bdb_stored *b)
+{
+	struct work w = {.name = &b->name,
+			 .body = b->body,
+			 .body_len = b->body_len,
+			 .arrival_ms = b->arrival_ms};
+	uint8_t *doc = NULL;
+	int rc = bdb_stored_document(b, &doc);
+
+	if (!rc)
+		rc = replay(shadow, b, &w, doc);
+	if (!rc)
+		checkpoint(shadow);
+	rollup_group_free(w.group);
+	bdb_twins_fini(&w.twins);
+	free(doc);
+	return rc;
 }

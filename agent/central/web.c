@@ -12,6 +12,7 @@
 #include "central/web_internal.h"
 
 #define LOGIN_BODY_MAX 4096
+#define MAINTAIN_BODY_MAX 8192 /* a path */
 #define PEM_MAX (256u << 10)
 
 /* -- nodes -- */
@@ -173,6 +174,10 @@ make_routes(const struct conf *c)
 	    {HTTP_POST, "/api/v1/login", false, HTTP_LOGIN, LOGIN_BODY_MAX, NULL, web_serve_login},
 	    {HTTP_POST, "/api/v1/logout", false, HTTP_LOGIN, LOGIN_BODY_MAX, NULL,
 	     web_serve_logout},
+	    {HTTP_POST, "/api/v1/maintain", false, HTTP_API, MAINTAIN_BODY_MAX, web_admit_local,
+	     web_serve_maintain},
+	    {HTTP_GET, "/api/v1/maintain", false, HTTP_API, 0, web_admit_local,
+	     web_serve_maintain_state},
 	    {HTTP_GET, "/api/v1/", true, HTTP_API, 0, web_admit_reader, serve_api},
 	    {HTTP_GET, "/healthz", false, HTTP_HEALTH, 0, NULL, serve_health},
 	    {HTTP_GET, "/readyz", false, HTTP_HEALTH, 0, NULL, serve_ready},

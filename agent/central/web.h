@@ -2,7 +2,7 @@
  * people, /healthz, /readyz and /metrics to monitoring.
  *
  * Joins http.h's server with the parts that answer. Who may ask what is decided here, per route:
- * nodes by their tokens, readers by a session's cookie or an API token, /metrics also by anybody on
+ * nodes by their tokens, the command line by the process's own, readers by a session's cookie or an API token, /metrics also by anybody on
  * this machine whose request no proxy passed on.
  *
  * Threads:  web_start and web_stop by main; requests in the server's threads.
@@ -14,6 +14,7 @@
 #include "base/embedded.h"
 #include "central/auth.h"
 #include "central/http.h"
+#include "central/maintain.h"
 #include "central/query.h"
 #include "central/receive.h"
 #include "central/salts.h"
@@ -28,6 +29,7 @@ struct web_parts {
 	struct auth *auth;
 	struct query *query;
 	struct receive *receive;
+	struct maintain *maintain;
 	const struct embedded *pages;
 };
 

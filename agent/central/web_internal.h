@@ -23,5 +23,8 @@ void web_serve_page(void *ctx, struct http_request *r, struct http_answer *a);
 void web_serve_metrics(void *ctx, struct http_request *r, struct http_answer *a);
 void web_serve_login(void *ctx, struct http_request *r, struct http_answer *a);
 void web_serve_logout(void *ctx, struct http_request *r, struct http_answer *a);
+bool web_admit_local(void *ctx, struct http_request *r, struct http_answer *a);
+void web_serve_maintain(void *ctx, struct http_request *r, struct http_answer *a);
+void web_serve_maintain_state(void *ctx, struct http_request *r, struct http_answer *a);
 
 #endif

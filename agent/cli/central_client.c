@@ -118,7 +118,7 @@ read_answer(struct cli *cli, const struct answer *a, long status)
 }
 
 static json_t *
-ask(struct cli *cli, const char *url, struct curl_slist *headers)
+ask(struct cli *cli, const char *url, const char *body, struct curl_slist *headers)
 {
 	struct answer a = {NULL, 0};
 	json_t *json = NULL;
@@ -130,6 +130,8 @@ ask(struct cli *cli, const char *url, struct curl_slist *headers)
 	curl = curl_easy_init();
 	if (curl) {
 		trust_own_certificate(curl, cli->conf);
+		if (body)
+			curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
 		code = perform(curl, url, headers, &a, &status);
 	}
 	if (code == CURLE_OK)
@@ -143,8 +145,8 @@ ask(struct cli *cli, const char *url, struct curl_slist *headers)
 	return json;
 }
 
-json_t *
-client_get(struct cli *cli, const char *path)
+static json_t *
+client_ask(struct cli *cli, const char *path, const char *body)
 {
 	const char *dir = cli->conf->central_data_dir;
 	char address[CLI_ADDRESS_MAX], url[4096];
@@ -163,7 +165,19 @@ client_get(struct cli *cli, const char *path)
 		return NULL;
 	}
 	make_url(cli, address, path, url, sizeof(url));
-	json = ask(cli, url, headers);
+	json = ask(cli, url, body, headers);
 	curl_slist_free_all(headers);
 	return json;
+}
+
+json_t *
+client_get(struct cli *cli, const char *path)
+{
+	return client_ask(cli, path, NULL);
+}
+
+json_t *
+client_post(struct cli *cli, const char *path, const char *body)
+{
+	return client_ask(cli, path, body);
 }

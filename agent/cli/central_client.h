@@ -12,5 +12,7 @@
 
 /* `path` with its arguments, "/api/v1/nodes?from=…". The caller's JSON, or NULL. */
 json_t *client_get(struct cli *cli, const char *path);
+/* The same with a body. */
+json_t *client_post(struct cli *cli, const char *path, const char *body);
 
 #endif

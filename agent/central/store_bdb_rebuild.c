@@ -1,0 +1,252 @@
+/* Rebuild: a shadow takes the place of the real tables.
+ *
+ * The shadow is complete, and on the disk, before one transaction removes the old files, gives their
+ * names to the new ones and writes the totals. Berkeley DB does the files' part of it at commit, and at
+ * the next start where the process died in between; so there are all the old ones or all the new ones. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "central/store_bdb.h"
+#include "central/store_care.h"
+
+#define COPY_ROWS 1000 /* a transaction: some hundred pages to lock */
+
+/* -- rows that nothing is left of to compute them from -- */
+
+struct keep {
+	struct bdb_retained retained;
+	enum bdb_table table;
+};
+
+/* Stays as it is, whatever was computed. */
+static bool
+stays(const struct keep *k, const DBT *key)
+{
+	struct store_ledger_row row = {0};
+	struct rollup_key rollup;
+	struct text name;
+	int64_t hour_ms;
+
+	switch (k->table) {
+	case TABLE_ROLLUPS:
+		return rollup_key_decode(key->data, key->size, &rollup) &&
+		       (rollup.start_ms < k->retained.covered_ms ||
+			(rollup.grain == GRAIN_HOUR && rollup.start_ms < k->retained.hours_ms));
+	case TABLE_LEDGER:
+		return bdb_key_ledger_read(key->data, key->size, &row, &name) &&
+		       row.hour_ms < k->retained.covered_ms;
+	case TABLE_TAGS:
+		return bdb_key_tags_read(key->data, key->size, &hour_ms) &&
+		       (hour_ms < k->retained.hours_ms || hour_ms < k->retained.covered_ms);
+	case TABLE_NODES:
+	case TABLE_SITES:
+		return k->retained.batches_ms != 0;
+	case TABLE_APPLIED:
+	case TABLE_META:
+	case TABLE_N:
+		break;
+	}
+	return false;
+}
+
+/* Of `from`, a stretch beginning at *at: puts those that stay into `into`, or deletes them where it is
+ * NULL. 0 with *at behind the stretch, DB_NOTFOUND at the end. */
+static int
+pass_rows(DB *from, DB *into, const struct keep *k, DB_TXN *txn, struct bdb_key *at)
+{
+	DBT key = bdb_out(at->bytes, sizeof(at->bytes)), value = {.flags = DB_DBT_REALLOC};
+	uint32_t how = DB_SET_RANGE;
+	DBC *cursor;
+	unsigned n;
+	int rc = from->cursor(from, txn, &cursor, 0);
+
+	if (rc)
+		return rc;
+	key.size = (uint32_t)at->len;
+	for (n = 0; n < COPY_ROWS && !rc; n++, how = DB_NEXT) {
+		rc = cursor->get(cursor, &key, &value, how);
+		if (!rc && stays(k, &key))
+			rc = into ? into->put(into, txn, &key, &value, 0) : cursor->del(cursor, 0);
+	}
+	cursor->close(cursor);
+	free(value.data);
+	at->bytes[key.size] = 0; /* the least key that is greater; keys are shorter than the room */
+	at->len = key.size + 1;
+	return rc;
+}
+
+static int
+pass_table(struct store *shadow, DB *from, DB *into, const struct keep *k)
+{
+	struct bdb_key at = {.len = 0};
+	DB_TXN *txn;
+	int rc, commit_rc;
+
+	do {
+		rc = shadow->env->txn_begin(shadow->env, NULL, &txn, 0);
+		if (rc)
+			return rc;
+		rc = pass_rows(from, into, k, txn, &at);
+		if (rc && rc != DB_NOTFOUND) {
+			txn->abort(txn);
+			return rc;
+		}
+		commit_rc = txn->commit(txn, DB_TXN_NOSYNC);
+	} while (!rc && !commit_rc);
+	return commit_rc;
+}
+
+static int
+keep_rows(struct store *s, struct store *shadow, const struct bdb_retained *retained)
+{
+	static const enum bdb_table kept[] = {TABLE_ROLLUPS, TABLE_LEDGER, TABLE_TAGS, TABLE_NODES,
+					      TABLE_SITES};
+	struct keep k = {.retained = *retained};
+	size_t i;
+	int rc = 0;
+
+	if (!retained->batches_ms && !retained->hours_ms)
+		return 0;
+	for (i = 0; i < sizeof(kept) / sizeof(kept[0]) && !rc; i++) {
+		k.table = kept[i];
+		rc = pass_table(shadow, shadow->table[k.table], NULL, &k);
+		if (!rc)
+			rc = pass_table(shadow, s->table[k.table], shadow->table[k.table], &k);
+	}
+	return rc;
+}
+
+/* -- the exchange -- */
+
+static int
+close_tables(struct store *s, struct store *shadow)
+{
+	unsigned t;
+	int rc = 0, one;
+
+	for (t = 0; t < TABLE_N; t++) {
+		if (!bdb_shadow_has((enum bdb_table)t))
+			continue;
+		one = shadow->table[t]->close(shadow->table[t], 0);
+		shadow->table[t] = NULL;
+		rc = rc ? rc : one;
+		one = s->table[t]->close(s->table[t], 0);
+		s->table[t] = NULL;
+		rc = rc ? rc : one;
+	}
+	return rc;
+}
+
+static int
+exchange_files(DB_ENV *env, DB_TXN *txn)
+{
+	char file[BDB_MONTH_FILE];
+	unsigned t;
+	int rc = 0;
+
+	for (t = 0; t < TABLE_N && !rc; t++) {
+		if (!bdb_shadow_has((enum bdb_table)t))
+			continue;
+		bdb_shadow_file((enum bdb_table)t, file);
+		rc = env->dbremove(env, txn, bdb_table_file[t], NULL, 0);
+		if (!rc)
+			rc = env->dbrename(env, txn, file, NULL, bdb_table_file[t], 0);
+	}
+	return rc;
+}
+
+static int
+exchange(struct store *s, const struct bdb_totals *totals)
+{
+	uint8_t buf[BDB_RECORD_MAX];
+	DB_TXN *txn;
+	int rc = s->env->txn_checkpoint(s->env, 0, 0, DB_FORCE);
+
+	if (!rc)
+		rc = s->env->txn_begin(s->env, NULL, &txn, 0);
+	if (rc)
+		return rc;
+	CRASH_POINT("rebuild_before_exchange");
+	rc = exchange_files(s->env, txn);
+	if (!rc)
+		rc = bdb_meta_put(s, txn, "totals", buf, bdb_totals_encode(totals, buf));
+	CRASH_POINT("rebuild_before_commit");
+	if (rc) {
+		txn->abort(txn);
+		return rc;
+	}
+	rc = txn->commit(txn, DB_TXN_SYNC);
+	CRASH_POINT("rebuild_after_commit");
+	return rc;
+}
+
+/* -- all -- */
+
+static void
+count_batch(void *ctx, const struct bdb_stored *b, const struct bdb_applied *a)
+{
+	struct store_verified *sum = ctx;
+
+	sum->batches += a != NULL;
+	sum->events += a ? b->name.events : 0;
+}
+
+/* What the batches say, where all are there; what only the old totals know stays. */
+static struct bdb_totals
+totals_after(const struct store *s, const struct store *shadow, const struct bdb_retained *r)
+{
+	struct bdb_totals t = r->batches_ms ? s->totals : shadow->totals;
+
+	/* an ordinal is never given twice */
+	t.ordinal =
+	    s->totals.ordinal > shadow->totals.ordinal ? s->totals.ordinal : shadow->totals.ordinal;
+	return t;
+}
+
+static int
+rebuild(struct store *s, const struct store_progress *progress, struct store_verified *sum)
+{
+	struct bdb_retained retained;
+	struct store *shadow = NULL;
+	struct bdb_totals totals;
+	int rc = bdb_retained_get(s, &retained);
+
+	if (!rc)
+		rc = bdb_shadow_open(s, &shadow);
+	if (!rc)
+		rc = bdb_replay_all(s, shadow, count_batch, sum, progress);
+	CRASH_POINT("rebuild_replayed");
+	if (!rc)
+		rc = keep_rows(s, shadow, &retained);
+	if (!rc) {
+		totals = totals_after(s, shadow, &retained);
+		rc = close_tables(s, shadow);
+	}
+	bdb_shadow_close(shadow);
+	return rc ? rc : exchange(s, &totals);
+}
+
+int
+store_rebuild(const struct conf *c, const struct store_progress *progress,
+	      struct store_verified *ret_verified)
+{
+	struct store_verified sum = {0};
+	struct store *s;
+	int err = store_open(c, &s), rc;
+
+	if (err)
+		return err;
+	rc = rebuild(s, progress, &sum);
+	if (rc) {
+		log_error("not rebuilt; the tables are as they were", "error=\"%s\"",
+			  db_strerror(rc));
+		bdb_shadow_remove(s);
+	}
+	err = bdb_errno(s, rc);
+	store_close(s);
+	if (!err)
+		*ret_verified = sum;
+	return err;
+}
