@@ -56,7 +56,8 @@ def faults(shim, agent, call, **more):
 def made(agent):
     """Calls that counted, and how many of them failed."""
     report = agent.directory / "calls"
-    return [int(n) for n in report.read_text().split()] if report.exists() else [0, 0]
+    numbers = report.read_text().split() if report.exists() else []
+    return [int(n) for n in numbers] or [0, 0]  # it is empty for a moment whenever it is written
 
 
 def start_again(agent):
