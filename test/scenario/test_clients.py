@@ -17,7 +17,7 @@ import uuid
 
 import pytest
 
-from farm import PATIENCE, ROOT, wait_for
+from farm import BROWSER, PATIENCE, ROOT, request, wait_for
 from test_datagram import counts, send
 
 CLIENTS = ROOT / "test" / "clients"
@@ -39,9 +39,9 @@ EVENTS = 1 + 100 + 1  # of `drive send`: one, a batch, one by a child
 DATAGRAMS = 1 + 2 + 1
 
 
-def run(command, *arguments):
+def run(command, *arguments, cwd=CLIENTS):
     done = subprocess.run(
-        [*command, *map(str, arguments)], cwd=CLIENTS, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*command, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -283,3 +283,80 @@ def inside(farm, key):
 
 if "FOOTFALL_INSIDE" in os.environ:
     test_inside = inside
+
+
+# -- the manual's pages --
+
+AGENT_OF_EXAMPLES = "127.0.0.1:8125"
+CONTENT = "6f1c2a30-5d77-4be2-9a3c-0d4b8e6f7a11"
+DJANGO = """
+import django
+from django.conf import settings
+from django.test import RequestFactory
+settings.configure(ALLOWED_HOSTS=["*"], TEMPLATES=[{
+    "BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": ["."]}])
+django.setup()
+import views
+answer = views.video(RequestFactory().get("/", HTTP_USER_AGENT=%r, HTTP_REFERER="https://a.example/"), %r)
+assert "no-store" in answer["Cache-Control"]
+print(answer.content.decode())
+"""
+PHP = "$_SERVER['REMOTE_ADDR'] = '127.0.0.1'; $_SERVER['HTTP_USER_AGENT'] = %r; require 'page.php';"
+
+
+@pytest.fixture
+def pages(agent, tmp_path):
+    """A folder with the manual's files, and the clients beside them."""
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    manual = (ROOT / "proto/clients/README.md").read_text()
+    for name, text in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", manual, re.M | re.S):
+        assert AGENT_OF_EXAMPLES in text or name.endswith(".html")
+        (folder / name).write_text(text.replace(AGENT_OF_EXAMPLES, agent.addresses["udp"]))
+    for client in (ROOT / "proto" / "clients").glob("*/footfall.*"):
+        shutil.copy(client, folder)
+    return folder
+
+
+def page_of_django(folder):
+    if subprocess.run([sys.executable, "-c", "import django"], capture_output=True, check=False).returncode:
+        pytest.skip("needs python3-django")
+    (folder / "serve.py").write_text(DJANGO % (BROWSER["User-Agent"], CONTENT))
+    return run([sys.executable, str(folder / "serve.py")], cwd=folder)
+
+
+def page_of_php(folder):
+    if not shutil.which("php"):
+        pytest.skip("needs php")
+    return run(["php", "-r", PHP % BROWSER["User-Agent"]], cwd=folder)
+
+
+def page_of_node(folder):
+    page = folder / "page.cjs"
+    text = page.read_text()
+    assert "listen(3000, '127.0.0.1')" in text
+    said = "listen(0, '127.0.0.1', function () { console.log(this.address().port); })"
+    page.write_text(text.replace("listen(3000, '127.0.0.1')", said))
+    with subprocess.Popen(["node", str(page)], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = server.stdout.readline().strip()
+            return request(f"127.0.0.1:{port}", "GET", "/", headers=BROWSER).body.decode()
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("page", [page_of_django, page_of_php, page_of_node], ids=["django", "php", "node"])
+def test_a_page_of_the_manual_and_its_beacon_count_once(page, agent, pages):
+    html = page(pages)
+    found = dict(re.findall(r'data-(content-type|content-id|event-id)="([^"]+)"', html))
+    assert found["content-id"] == CONTENT
+    assert settled(agent, 1) == {"accepted.first": 1}
+    beacon = {"content_type": found["content-type"], "content_id": CONTENT, "event_id": found["event-id"]}
+    answer = agent.beacon(beacon)
+    assert (answer.status, answer.json()["tracked"]) == (200, False)
+    # the same visitor, at once, under another id: a repeat, so both reports are one person's
+    beacon["event_id"] = str(uuid.uuid4())
+    assert agent.beacon(beacon).json()["tracked"] is True
+    metrics = agent.metrics()
+    assert metrics['footfall_events_total{source="beacon",verdict="duplicate",reason="event_id"}'] == 1
+    assert metrics['footfall_events_total{source="beacon",verdict="accepted",reason="repeat"}'] == 1
