@@ -8,7 +8,8 @@
 #   make deps       Debian packages that are missing
 #   make bench      costs per event, as ratios to references; ROUNDS=5
 #   make clean      removes build/
-# Variables: VARIANT=release|asan|tsan|fuzz|cover|crash  CC=gcc|clang  WERROR=1  BUILD=build  PARTS="unit scenario"
+# Variables: VARIANT=release|asan|tsan|fuzz|cover|crash  CC=gcc|clang  WERROR=1  V=1 (whole commands)
+#   BUILD=build  PARTS="unit scenario"
 .DEFAULT_GOAL := all
 ifeq ($(origin CC),default)
 CC      := gcc
@@ -44,7 +45,7 @@ override LDFLAGS += $(LDFLAGS_$(VARIANT)) $(filter -fsanitize=%,$(FLAGS_$(VARIAN
 # asked for only when linking: `make run` on a new machine installs pkg-config first
 MSGPACK       = $(shell pkg-config --libs msgpack-c 2>/dev/null || pkg-config --libs msgpack)
 AGENT_LIBS    = -lmicrohttpd $(MSGPACK) -lcurl -lzstd -lsodium -lconfuse -lm
-CENTRAL_LIBS  = $(AGENT_LIBS) -ldb-5.3 -ljansson -lwslay -lxlsxwriter
+CENTRAL_LIBS  = $(AGENT_LIBS) -ldb-5.3 -ljansson
 CHECK_LIBS    = $(shell pkg-config --libs check)
 
 COMMON  := $(wildcard agent/base/*.c proto/*.c agent/conf/*.c agent/stats/*.c)
@@ -54,6 +55,10 @@ CLI_AGENT   := $(wildcard agent/cli/agent_*.c agent/cli/cli*.c)
 CLI_CENTRAL := $(wildcard agent/cli/central_*.c agent/cli/cli*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
+# before a command: short words instead of it, none with -s
+silent  = $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+q       = $(if $(V),,@$(if $(silent),,echo '$(1)  $(2)'; ))
+
 all: $(B)/footfall-agent $(B)/footfall-central
 
 $(B)/libcommon.a: $(call obj,$(COMMON))
@@ -62,41 +67,41 @@ $(B)/libcentral.a: $(call obj,$(CENTRAL)) $(B)/obj/gen/pages.o
 $(B)/libcli.a: $(call obj,$(sort $(CLI_AGENT) $(CLI_CENTRAL)))
 $(B)/lib%.a:
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call q,AR,$@)$(AR) rcs $@ $^
 
 $(B)/footfall-agent: $(call obj,agent/agent_main.c $(CLI_AGENT)) $(B)/libnode.a $(B)/libcommon.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
+	$(call q,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 $(B)/footfall-central: $(call obj,agent/central_main.c $(CLI_CENTRAL)) $(B)/libcentral.a $(B)/libcommon.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CENTRAL_LIBS)
+	$(call q,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CENTRAL_LIBS)
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call q,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/obj/gen/%.o: $(G)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call q,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # the tracker and the pages: built by node, embedded as C
 NPM := npm --loglevel=error --no-fund --no-audit --no-update-notifier
 %/node_modules/.package-lock.json: %/package-lock.json
-	$(NPM) --prefix $* ci --ignore-scripts
+	$(call q,NPM,$*)$(NPM) --prefix $* ci --ignore-scripts
 	@touch $@
 $(G)/tracker.c: $(wildcard js/*.js js/*.mjs js/*.html) test/lib/embed js/node_modules/.package-lock.json
 	@rm -rf $(G)/tracker && mkdir -p $(G)/tracker
-	$(NPM) --prefix js run build --silent -- --out $(abspath $(G))/tracker/analytics-tracking.js
-	$(if $(wildcard js/demo.html),cp js/demo.html $(G)/tracker/)
-	test/lib/embed tracker $(G)/tracker >$@.tmp && mv $@.tmp $@
+	$(call q,JS,$@)$(NPM) --prefix js run build --silent -- --out $(abspath $(G))/tracker/analytics-tracking.js
+	@$(if $(wildcard js/demo.html),cp js/demo.html $(G)/tracker/)
+	@test/lib/embed tracker $(G)/tracker >$@.tmp && mv $@.tmp $@
 $(G)/pages.c: $(shell find dashboards/web/src dashboards/web/build.mjs -type f 2>/dev/null) test/lib/embed \
 		dashboards/web/node_modules/.package-lock.json
 	@rm -rf $(G)/pages && mkdir -p $(G)/pages
-	$(NPM) --prefix dashboards/web run build --silent -- --out $(abspath $(G))/pages
-	test/lib/embed pages $(G)/pages >$@.tmp && mv $@.tmp $@
+	$(call q,JS,$@)$(NPM) --prefix dashboards/web run build --silent -- --out $(abspath $(G))/pages
+	@test/lib/embed pages $(G)/pages >$@.tmp && mv $@.tmp $@
 
 # the words of packaged lists of bots
 BOTS := agent/node/bot_sources
 $(G)/bot_words.c: $(BOTS)/generate.mjs $(BOTS)/people.txt $(BOTS)/node_modules/.package-lock.json
 	@mkdir -p $(@D)
-	$(NPM) --prefix $(BOTS) run generate --silent -- $(abspath $@).tmp && mv $@.tmp $@
+	$(call q,JS,$@)$(NPM) --prefix $(BOTS) run generate --silent -- $(abspath $@).tmp && mv $@.tmp $@
 
 # unit tests: one Check program per module; fuzz targets: a libFuzzer each, or one that replays its corpus
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard test/unit/test_*.c))
@@ -105,21 +110,21 @@ FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(call obj,test/li
 LIBS := $(B)/libcli.a $(B)/libnode.a $(B)/libcentral.a $(B)/libcommon.a
 $(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CENTRAL_LIBS)
+	$(call q,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CENTRAL_LIBS)
 $(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(filter -f%,$(FUZZ_MAIN)) -o $@ $^ $(CENTRAL_LIBS)
+	$(call q,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(filter -f%,$(FUZZ_MAIN)) -o $@ $^ $(CENTRAL_LIBS)
 $(B)/test/bench/%: $(B)/obj/test/bench/%.o $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CENTRAL_LIBS)
+	$(call q,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CENTRAL_LIBS)
 $(B)/example: $(B)/obj/test/lib/example.o $(B)/libcommon.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lconfuse
+	$(call q,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lconfuse
 
 # libraries that stand between a program and the kernel, to make it fail
 SHIMS := $(patsubst %.c,$(B)/%.so,$(wildcard test/fault/*.c))
 $(B)/test/fault/%.so: test/fault/%.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -pthread
+	$(call q,CC,$<)$(CC) -D_GNU_SOURCE -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -pthread
 
 unit: $(UNIT)
 replays: $(FUZZ)
