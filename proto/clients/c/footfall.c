@@ -161,7 +161,7 @@ compress(uint64_t h[8], const uint8_t block[128], uint64_t total, int last)
 	for (i = 0; i < 16; i++) {
 		m[i] = 0;
 		for (r = 8; r-- > 0;)
-			m[i] = m[i] << 8 | block[8 * i + r];
+			m[i] = m[i] << 8 | block[(size_t)8 * i + r];
 		v[i] = i < 8 ? h[i] : iv[i - 8];
 	}
 	v[12] ^= total;
