@@ -5,6 +5,7 @@
 #   make cover      lines that the tests reach              make example agent.conf.example from options.def
 #   make torture    KILLS=1000 SEED=n: kill -9 under load   make install DESTDIR= PREFIX=/usr/local
 #   make bots       recall and false positives of the bot classifier
+#   make rolling    RESTARTS=20 REQUESTS=100000: restarts of both programs under load
 #   make deps       Debian packages that are missing
 #   make bench      costs per event, as ratios to references; ROUNDS=5
 #   make clean      removes build/
@@ -20,6 +21,7 @@ B       := $(BUILD)/$(VARIANT)$(patsubst %,-%,$(filter-out gcc,$(notdir $(CC))))
 G       := $(BUILD)/gen
 PYTHON  ?= /usr/bin/python3
 PREFIX  ?= /usr/local
+UNITS   ?= $(PREFIX)/lib/systemd/system
 FUZZ_SECONDS ?= 30
 # sub-makes use both cores unless -j was given
 J        = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
@@ -167,14 +169,21 @@ bench: deps
 	@$(PYTHON) test/bench/bench.py --bin $(B) --tools $(B)/test/bench --rounds $(or $(ROUNDS),5) --json $(BUILD)/bench.json
 bots: $(B)/test/bench/bot_lists test/bench/node_modules/.package-lock.json
 	@test/bench/bot-lists $(B) $(BUILD)
+rolling: deps
+	@$(MAKE) $(J) --no-print-directory all
+	@FOOTFALL_BIN=$(B) $(PYTHON) -u test/fault/rolling.py $(REQUESTS:%=--requests %) $(RESTARTS:%=--restarts %) $(SEED:%=--seed %)
 example: $(B)/example
 	$(B)/example >agent.conf.example.tmp && mv agent.conf.example.tmp agent.conf.example
 install: all
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(B)/footfall-agent $(B)/footfall-central
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/footfall agent.conf.example README.md LICENSE
+	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	for unit in packaging/systemd/*.service packaging/systemd/*.socket; do \
+		sed 's,@bindir@,$(PREFIX)/bin,' $$unit >$(DESTDIR)$(UNITS)/$${unit##*/} || exit 1; done
+	install -m 644 packaging/systemd/footfall.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/footfall.conf
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all bots unit replays tests run-tests deps run test asan tsan cover fuzz lint torture example install bench bench-tools clean
+.PHONY: all bots unit replays tests run-tests deps run test asan tsan cover fuzz lint torture rolling example install bench bench-tools clean
