@@ -118,6 +118,19 @@ read_whole(int fd, size_t max, char **ret_bytes, size_t *ret_len)
 	return 0;
 }
 
+/* Which bits of a secret's mode must not be set. systemd may give a credential to the service by an
+ * ACL, whose mask shows as the group's bits; its folder lets nobody else in. */
+static mode_t
+forbidden_bits(const char *path)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	size_t len = dir ? strlen(dir) : 0;
+
+	if (len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/' && !strstr(path, "/../"))
+		return 037;
+	return 077;
+}
+
 static int
 read_path(const char *path, size_t max, bool secret, char **ret_bytes, size_t *ret_len)
 {
@@ -127,7 +140,7 @@ read_path(const char *path, size_t max, bool secret, char **ret_bytes, size_t *r
 
 	if (fd < 0)
 		return -errno;
-	if (secret && (fstat(fd, &st) < 0 || (st.st_mode & 077)))
+	if (secret && (fstat(fd, &st) < 0 || (st.st_mode & forbidden_bits(path))))
 		err = -EPERM;
 	else
 		err = read_whole(fd, max, ret_bytes, ret_len);

@@ -106,6 +106,24 @@ START_TEST(a_secret_that_others_may_read_is_refused)
 }
 END_TEST
 
+START_TEST(a_credential_of_the_service_manager_may_be_readable_by_a_group)
+{
+	char *bytes = NULL;
+	size_t len;
+
+	ck_assert_int_eq(file_replace(dir, "name", "abc", 3, 0440), 0);
+	ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
+	ck_assert_int_eq(file_read_secret(in_dir("name"), 10, &bytes, &len), 0);
+	free(bytes);
+	ck_assert_int_eq(file_replace(dir, "name", "abc", 3, 0444), 0);
+	ck_assert_int_eq(file_read_secret(in_dir("name"), 10, &bytes, &len), -EPERM);
+	ck_assert_int_eq(file_replace(dir, "name", "abc", 3, 0440), 0);
+	ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", "/else", 1), 0);
+	ck_assert_int_eq(file_read_secret(in_dir("name"), 10, &bytes, &len), -EPERM);
+	ck_assert_int_eq(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+}
+END_TEST
+
 START_TEST(missing_parents_are_made)
 {
 	struct stat st;
@@ -178,6 +196,7 @@ main(void)
 	tcase_add_test(t, a_file_longer_than_allowed_is_refused);
 	tcase_add_test(t, an_empty_file_is_read_as_empty);
 	tcase_add_test(t, a_secret_that_others_may_read_is_refused);
+	tcase_add_test(t, a_credential_of_the_service_manager_may_be_readable_by_a_group);
 	tcase_add_test(t, missing_parents_are_made);
 	tcase_add_test(t, a_file_in_the_way_of_a_directory_is_an_error);
 	tcase_add_test(t, a_directory_has_one_owner);
