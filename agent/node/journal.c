@@ -15,7 +15,10 @@
 bool
 journal_over(const struct segment *s, int64_t now_ms)
 {
-	return now_ms >= s->head->until_ms || now_ms < s->head->from_ms - HOUR_MS;
+	int64_t interval_ms = s->head->until_ms - s->head->from_ms;
+
+	/* a clock that was set back by less waits for its interval to come again */
+	return now_ms >= s->head->until_ms || now_ms < s->head->from_ms - interval_ms;
 }
 
 static uint64_t *
@@ -377,7 +380,7 @@ journal_open(const struct conf *c, const struct spool *spool, unsigned writers, 
 	pthread_mutex_init(&j->lock, NULL);
 	err = set_up(j, c, writers);
 	if (!err)
-		err = journal_seq_open(j->state_dir, &j->seq);
+		err = journal_seq_open(j->state_dir, j->node, &j->seq);
 	if (!err)
 		err = count_slots(j);
 	if (!err)

@@ -14,7 +14,7 @@ is_due(const struct journal_writer *w, struct wall_ms now)
 		return true;
 	/* the worker itself goes by its own clock; here it gets time to use an old reading */
 	return now.ms - JOURNAL_SETTLE_MS >= s->head->until_ms ||
-	       now.ms < s->head->from_ms - HOUR_MS;
+	       (now.ms < s->head->from_ms && journal_over(s, now.ms));
 }
 
 int
@@ -99,12 +99,12 @@ complete_to(struct journal *j, const struct segment *s, struct wall_ms now)
 	return to;
 }
 
-/* Less than the last claim is news only after the clock was set back by more than an hour: the old
- * claim was about a time that had not come. */
+/* Less than the last claim is news only after the clock was set back by more than an interval: the
+ * old claim was about a time that had not come. */
 static bool
 is_news(const struct journal *j, int64_t to)
 {
-	return to > j->seq.claimed_ms || to < j->seq.claimed_ms - HOUR_MS;
+	return to > j->seq.claimed_ms || to < j->seq.claimed_ms - j->interval_ms;
 }
 
 bool

@@ -1,0 +1,120 @@
+"""Wall clocks that are wrong, or step by an hour while events come in.
+
+Proves: a node's clock that steps forth and back loses no event, counts none twice and keeps sealing
+by the clock as it now is; a retry is recognised across the step; rates and connections go by the
+monotonic clock; the central shows how far a node's clock is off. (That datagrams with a time too far
+ahead or behind are invalid is test_datagram.py's.)
+"""
+
+import http.client
+import json
+import uuid
+
+from farm import BROWSER, midday_zone, today_in, wait_for
+from load import Offers, start_with
+
+HOUR = 3600 * 1000
+
+
+class Clock:
+    """What the agent's wall clock is off by."""
+
+    def __init__(self, directory, library):
+        self.file = directory / "shift"
+        self.environment = {"LD_PRELOAD": str(library), "SHIFT_CLOCK": str(self.file)}
+        self.shift(0)
+
+    def shift(self, ms):
+        aside = self.file.with_suffix(".new")
+        aside.write_text(str(ms))
+        aside.rename(self.file)
+
+
+def shifted_agent(farm, central, shim, ms=0, **sections):
+    agent = farm.agent("web-1", central, **sections)
+    clock = Clock(agent.directory, shim("shift_clock"))
+    clock.shift(ms)
+    start_with(agent, **clock.environment)
+    return agent, clock
+
+
+def node(central):
+    return central.api("nodes")["nodes"][0]
+
+
+def test_steps_of_an_hour_lose_and_double_nothing_and_sealing_goes_on(farm, shim):
+    zone = midday_zone()
+    central = farm.central(time_zone=zone).start()
+    agent, clock = shifted_agent(
+        farm, central, shim, admit={"rate": "off"}, batch={"interval": "1s"}
+    )
+    offers = Offers()
+    for ms in (0, HOUR, 0, -HOUR, HOUR, 0):
+        clock.shift(ms)
+        offers.offer(agent, 40)
+        # nobody flushes: the clock as it is now must end the interval
+        wait_for("sealing", lambda: node(central)["events"] >= len(offers.events))
+    for event in offers.events:
+        assert agent.beacon(event).json()["tracked"] is False
+    offers.flush(agent)
+    offers.check(central, zone)
+    agent.stop()
+    start_with(agent, **clock.environment)
+    for event in offers.events[-40:]:
+        assert agent.beacon(event).json()["tracked"] is False
+    offers.flush(agent)
+    offers.check(central, zone)
+    agent.stop()
+
+
+def test_a_clock_that_steps_during_each_request_changes_no_count(farm, shim):
+    zone = midday_zone()
+    central = farm.central(time_zone=zone).start()
+    agent, clock = shifted_agent(
+        farm, central, shim, admit={"rate": "off"}, batch={"interval": "1s"},
+        journal={"segments": 64},
+    )
+    offers = Offers()
+    for n in range(60):
+        clock.shift((0, HOUR, -HOUR)[n % 3])
+        offers.offer(agent, 1)
+    clock.shift(0)
+    offers.flush(agent)
+    offers.check(central, zone)
+    agent.stop()
+
+
+def test_rates_and_connections_go_by_the_monotonic_clock(farm, shim):
+    agent, clock = shifted_agent(farm, None, shim, admit={"rate": "1/1h", "burst": "3"})
+    host, port = agent.http.rsplit(":", 1)
+    kept = http.client.HTTPConnection(host, int(port), timeout=60)
+    body = json.dumps({"content_type": "video", "content_id": str(uuid.UUID(int=7, version=4))})
+
+    def status():
+        kept.request("POST", "/api/track-view/", body,
+                     {**BROWSER, "Content-Type": "application/json"})
+        answer = kept.getresponse()
+        answer.read()
+        return answer.status
+
+    assert [status() for _ in range(4)] == [200, 200, 200, 429]
+    connections = agent.metrics()["footfall_http_connections_total"]
+    for ms in (10 * HOUR, -10 * HOUR, 0):
+        clock.shift(ms)
+        assert status() == 429
+    assert agent.metrics()["footfall_http_connections_total"] == connections
+    agent.stop()
+
+
+def test_the_central_shows_how_far_a_nodes_clock_is_off(farm, shim):
+    central = farm.central(time_zone=midday_zone()).start()
+    agent, clock = shifted_agent(farm, central, shim, HOUR, batch={"interval": "1s"})
+
+    def shows(ms):
+        return lambda: node(central).get("skew_ms") is not None and abs(
+            node(central)["skew_ms"] - ms) < HOUR / 12
+
+    for ms in (HOUR, -HOUR // 2, 0):
+        clock.shift(ms)
+        wait_for(f"a skew of {ms} ms", shows(ms))
+    agent.stop()
