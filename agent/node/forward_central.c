@@ -259,8 +259,9 @@ perform(struct central *z, const char *path, struct curl_slist *headers, const v
 
 /* -- what answers mean -- */
 
-bool
-central_says(struct text answer, const char *word)
+/* True when the answer is an object in which `name` is a string; `word`, unless NULL, says which. */
+static bool
+has_string(struct text answer, const char *name, const char *word)
 {
 	struct json_object o;
 	struct json j;
@@ -271,15 +272,21 @@ central_says(struct text answer, const char *word)
 	if (!json_object_open(&j, &o))
 		return false;
 	while (json_object_next(&j, &o, &key)) {
-		if (text_is(key, "result") && json_peek(&j) == JSON_STRING) {
+		if (text_is(key, name) && json_peek(&j) == JSON_STRING) {
 			if (!json_take_string(&j, &value))
 				return false;
-			found = text_is(value, word);
+			found = !word || text_is(value, word);
 		} else if (!json_skip(&j)) {
 			return false;
 		}
 	}
 	return json_end(&j) && found;
+}
+
+bool
+central_says(struct text answer, const char *word)
+{
+	return has_string(answer, "result", word);
 }
 
 /* The answer's words go into logs and beside broken batches: printable ASCII, one line. */
@@ -298,6 +305,7 @@ static enum central_answer
 answer_of(struct central *z, long status, char *why)
 {
 	struct text answer = {z->answer, z->answer_len};
+	bool refused = !z->answer_too_long && has_string(answer, "error", NULL);
 
 	if (status == 200 && !z->answer_too_long) {
 		if (central_says(answer, "stored"))
@@ -305,15 +313,16 @@ answer_of(struct central *z, long status, char *why)
 		if (central_says(answer, "already"))
 			return CENTRAL_ALREADY;
 	}
-	/* a 200 that says neither is another server's */
+	/* a 200 that says neither is another server's, and so is a refusal without a JSON error: a proxy
+	 * that takes no large bodies must not make us give up a batch */
 	quote_answer(z, status, why);
 	switch (status) {
 	case 400:
 	case 413:
 	case 422:
-		return CENTRAL_BROKEN;
+		return refused ? CENTRAL_BROKEN : CENTRAL_RETRY;
 	case 409:
-		return CENTRAL_CONFLICT;
+		return refused ? CENTRAL_CONFLICT : CENTRAL_RETRY;
 	case 401:
 	case 403:
 		return CENTRAL_DENIED;

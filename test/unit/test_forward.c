@@ -240,6 +240,10 @@ static const struct said retried[] = {
     {401, ""},
     {403, ""},
     {302, ""},
+    {400, "<html>bad request</html>"}, /* these are a proxy's, not the central's */
+    {409, ""},
+    {413, "<html>request entity too large</html>"},
+    {422, "{}"},
     {200, ""},
     {200, "<html>welcome</html>"},
     {200, "{\"result\":\"stored\"} trailing"},
