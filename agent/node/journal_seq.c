@@ -120,19 +120,23 @@ begin_epoch(const char *state_dir, struct journal_seq *q, bool have_seq)
 }
 
 int
-journal_seq_open(const char *state_dir, struct journal_seq *ret_seq)
+journal_seq_open(const char *state_dir, const char *node, struct journal_seq *ret_seq)
 {
 	struct journal_seq q = {0};
 	uint8_t epoch[16] = {0};
 	bool have_seq = read_seq(state_dir, &q);
 	bool have_epoch = read_epoch(state_dir, epoch);
+	bool renamed = have_seq && q.given.id.node[0] && strcmp(q.given.id.node, node) != 0;
 	int err = 0;
 
-	if (have_seq && have_epoch && memcmp(epoch, q.given.id.epoch, 16) == 0) {
+	if (renamed)
+		log_warn("the node has another name than before; a new epoch begins",
+			 "was=%s is=%s", q.given.id.node, node);
+	if (have_seq && have_epoch && !renamed && memcmp(epoch, q.given.id.epoch, 16) == 0) {
 		memcpy(q.epoch, epoch, sizeof(epoch));
 		q.last = q.given.id.seq;
 	} else {
-		if (have_seq || have_epoch)
+		if ((have_seq || have_epoch) && !renamed)
 			log_warn("epoch and seq do not belong together; a new epoch begins",
 				 "dir=%s", state_dir);
 		err = begin_epoch(state_dir, &q, have_seq);

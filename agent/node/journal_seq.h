@@ -36,8 +36,10 @@ struct journal_seq {
 	    given; /* the last one given; seq 0: none; its epoch may be an older one */
 };
 
-/* Reads both files or makes them. 0 or -errno. */
-int journal_seq_open(const char *state_dir, struct journal_seq *ret_seq);
+/* Reads both files or makes them. A directory whose last number was given under another node name
+ * begins an epoch: the central would look for the numbers before it under the new name, in vain.
+ * 0 or -errno. */
+int journal_seq_open(const char *state_dir, const char *node, struct journal_seq *ret_seq);
 
 /* Makes `n` the last number given, durably; on failure q is unchanged. */
 int journal_seq_give(const char *state_dir, struct journal_seq *q, const struct segment_number *n);

@@ -123,3 +123,21 @@ def test_a_node_that_lost_its_state_goes_on_under_its_name(farm):
     agent.flush()
     offers.check(central, ZONE)
     assert agent.status()["spool"]["broken"] == 0
+
+
+def test_a_node_that_got_another_name_is_complete_under_it(farm):
+    central = farm.central(time_zone=ZONE).start()
+    agent = make_agent(farm, central).start()
+    offers = Offers()
+    offers.offer(agent, 3)
+    agent.flush()
+    agent.stop()
+    agent.sections["node"]["name"] = "web-2"
+    agent.sections["forward"]["token_file"].write_text(central.add_node("web-2") + "\n")
+    agent.write_conf()
+    agent.start()
+    offers.offer(agent, 3)
+    agent.flush()
+    offers.check(central, ZONE)
+    nodes = {node["node"]: node for node in central.api("nodes")["nodes"]}
+    assert nodes["web-2"]["verdict"] == "complete", nodes
