@@ -122,7 +122,7 @@ struct bdb_batches {
 };
 
 static int
-month_seek(struct month *m, uint64_t from)
+key_at(struct month *m, uint64_t from, uint64_t *ret_ordinal, uint8_t *ret_part)
 {
 	DBT key, nothing = bdb_out(NULL, 0);
 	struct bdb_key k;
@@ -134,13 +134,28 @@ month_seek(struct month *m, uint64_t from)
 	key = bdb_out(k.bytes, sizeof(k.bytes));
 	key.size = (uint32_t)k.len;
 	rc = m->cursor->get(m->cursor, &key, &nothing, DB_SET_RANGE);
-	m->ordinal = 0;
 	if (rc)
-		return rc == DB_NOTFOUND ? 0 : rc;
+		return rc;
 	r = reader_of(k.bytes, key.size);
 	get_u8(&r);
-	m->ordinal = get_u64_be(&r);
-	return r.bad || m->ordinal < from ? EBADMSG : 0;
+	*ret_ordinal = get_u64_be(&r);
+	*ret_part = get_u8(&r);
+	return r.bad || *ret_ordinal < from ? EBADMSG : 0;
+}
+
+/* A body may be missing where the list of what was left out is there: verify says so, by applied. */
+static int
+month_seek(struct month *m, uint64_t from)
+{
+	uint8_t part;
+	int rc;
+
+	do {
+		m->ordinal = 0;
+		rc = key_at(m, from, &m->ordinal, &part);
+		from = m->ordinal + 1;
+	} while (!rc && part != BDB_BATCH_BODY);
+	return rc == DB_NOTFOUND ? 0 : rc;
 }
 
 static int

@@ -25,7 +25,7 @@ static void
 tell(struct verify *v, const char *field)
 {
 	v->sum.differences++;
-	v->d.field = field;
+	snprintf(v->d.field, sizeof(v->d.field), "%s", field);
 	if (v->report->differs)
 		v->report->differs(v->report->ctx, &v->d);
 }

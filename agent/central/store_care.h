@@ -30,7 +30,7 @@ struct store_progress {
 struct store_difference {
 	char
 	    where[STORE_WHERE_MAX]; /* "rollup hour 2026-11-22T13:00:00+01:00 site=… dim=… key=…" */
-	const char *field;          /* "events"; "record" for one that is missing or left over */
+	char field[STORE_FIGURE_MAX]; /* "events"; "record" for one that is missing or left over */
 	char stored[STORE_FIGURE_MAX], recomputed[STORE_FIGURE_MAX];
 };
 
