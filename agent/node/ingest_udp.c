@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/passed.h"
+#include "node/udp_drops.h"
 #include "node/udp_trust.h"
 #include "proto/beacon.h"
 #include "proto/datagram.h"
@@ -24,19 +25,20 @@ struct udp_socket {
 	int fd;
 	bool passed; /* by the service manager: what stays in it is read by the next process */
 	struct socket_address address;
-	uint32_t drops; /* the kernel's count, as last read */
 };
 
 struct ingest_udp {
 	/* constant after start */
 	struct admit_worker *worker;
 	struct journal_writer *writer;
+	const char *state_dir;
 	size_t n;
 	int stop_fd;
 	pthread_t thread;
 	struct udp_trust *trust;
 	/* owner only */
 	struct udp_socket *socket;
+	struct udp_drops *drops; /* of each socket, the kernel's count as last read */
 	struct pollfd *polled;
 	struct datagram_decoder *decoder;
 	struct mmsghdr msg[BATCH];
@@ -125,16 +127,20 @@ open_sockets(struct ingest_udp *u, const struct conf *c)
 	int err;
 
 	u->socket = calloc(n + PASSED_MAX, sizeof(*u->socket));
+	u->drops = calloc(n + PASSED_MAX, sizeof(*u->drops));
 	u->polled = calloc(n + PASSED_MAX + 1, sizeof(*u->polled));
-	if (!u->socket || !u->polled)
+	if (!u->socket || !u->drops || !u->polled)
 		return -ENOMEM;
 	err = take_passed(u, c->udp_receive_buffer);
 	for (i = u->n > 0 ? n : 0; !err && i < n; i++) {
 		u->socket[u->n].fd = -1;
 		err = open_socket(&u->socket[u->n++], c->udp_listen.item[i], c->udp_receive_buffer);
 	}
-	for (i = 0; i < u->n; i++)
+	for (i = 0; i < u->n; i++) {
 		u->polled[i] = (struct pollfd){.fd = u->socket[i].fd, .events = POLLIN};
+		if (!err && u->socket[i].passed)
+			err = udp_drops_find(u->state_dir, u->socket[i].fd, &u->drops[i]);
+	}
 	u->polled[u->n] = (struct pollfd){.fd = u->stop_fd, .events = POLLIN};
 	return err;
 }
@@ -211,31 +217,39 @@ take_batch(struct ingest_udp *u, struct udp_socket *s)
 }
 
 /* The kernel's own count, which shows drops also when no datagram comes after them (SO_RXQ_OVFL
- * does not). It wraps at 32 bits. */
-static void
-count_drops(struct ingest_udp *u, struct udp_socket *s)
+ * does not). It wraps at 32 bits. True when the next process must know. */
+static bool
+count_drops(struct ingest_udp *u, const struct udp_socket *s, struct udp_drops *d)
 {
 	uint32_t info[SK_MEMINFO_VARS], more;
 	socklen_t len = sizeof(info);
 
 	if (getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
 	    len <= SK_MEMINFO_DROPS * sizeof(*info))
-		return;
-	more = info[SK_MEMINFO_DROPS] - s->drops;
+		return false;
+	more = info[SK_MEMINFO_DROPS] - d->counted;
 	if (more == 0)
-		return;
-	s->drops = info[SK_MEMINFO_DROPS];
+		return false;
+	d->counted = info[SK_MEMINFO_DROPS];
 	stat_add(STAT_UDP_DROPPED, more);
 	journal_udp_dropped(u->writer, wall_now(), more);
+	return s->passed;
 }
 
 static void
 count_all_drops(struct ingest_udp *u)
 {
+	bool news = false;
 	size_t i;
+	int err;
 
 	for (i = 0; i < u->n; i++)
-		count_drops(u, &u->socket[i]);
+		news = count_drops(u, &u->socket[i], &u->drops[i]) || news;
+	err = news ? udp_drops_write(u->state_dir, u->drops, u->n) : 0;
+	if (err)
+		log_warn(
+		    "the kernel's drops cannot be noted: the next process will count them again",
+		    "dir=%s error=\"%s\"", u->state_dir, strerror(-err));
 }
 
 static void
@@ -290,6 +304,7 @@ free_all(struct ingest_udp *u)
 	datagram_decoder_free(u->decoder);
 	udp_trust_free(u->trust);
 	free(u->socket);
+	free(u->drops);
 	free(u->polled);
 	free(u);
 }
@@ -320,6 +335,7 @@ ingest_udp_start(const struct conf *c, struct admit_worker *worker, struct journ
 		return -ENOMEM;
 	u->worker = worker;
 	u->writer = writer;
+	u->state_dir = c->node_state_dir;
 	u->decoder = datagram_decoder_new();
 	u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	point_messages(u);

@@ -106,6 +106,35 @@ def test_what_comes_while_nobody_runs_waits_for_the_next_process(farm):
     assert views(central, zone) == 51
 
 
+def test_what_the_kernel_dropped_meanwhile_is_counted_once(farm):
+    import msgpack
+
+    zone = midday_zone()
+    central = farm.central(time_zone=zone).start()
+    agent = farm.agent("web-1", central, udp={"receive_buffer": "64k"})
+    held = hold(agent, udp="datagram")["udp"]
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    agent.start()
+    sent = 0
+    for end in (agent.stop, agent.kill, agent.stop):
+        end()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for _ in range(1000):
+                event = {"type": "video", "id": CONTENT, "eid": str(uuid.uuid4()), "ip": "10.0.0.1"}
+                out.sendto(msgpack.packb(event), held.getsockname())
+        sent += 1000
+        agent.start()
+        wait_for("drops", lambda: agent.metrics()["footfall_udp_kernel_dropped_total"] > 0)
+        wait_for("all", lambda: agent.judged()
+                 + agent.metrics()["footfall_udp_kernel_dropped_total"] >= 1000)
+    agent.flush()
+    day = today_in(zone)
+    totals = central.api("ledger", from_=day, to=day)["totals"]
+    assert totals["udp_dropped"] > 0
+    assert totals["received"] + totals["udp_dropped"] == sent, totals
+    assert views(central, zone) == totals["received"]
+
+
 def test_a_kept_connection_gets_one_more_answer_and_is_told_that_it_is_the_last(farm):
     agent = held_agent(farm, drain="60s").start()
     with connect(agent.http) as kept:
