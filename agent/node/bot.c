@@ -7,7 +7,13 @@
 #include "node/bot_automaton.h"
 #include "proto/event.h"
 
-enum { ANY = BOT_ANYWHERE, HEAD = BOT_HEAD, TAIL = BOT_TAIL, WORD = HEAD | TAIL, START = BOT_START };
+enum {
+	ANY = BOT_ANYWHERE,
+	HEAD = BOT_HEAD,
+	TAIL = BOT_TAIL,
+	WORD = HEAD | TAIL,
+	START = BOT_START
+};
 
 enum mark {
 	MARK_CONTACT = 1,
@@ -19,14 +25,15 @@ enum mark {
 	MARK_PRODUCT = 64,
 	MARK_VERSION = 128,   /* a number must follow */
 	MARK_PHRASE = 256,    /* nothing of its own may follow */
-	MARK_ODD = 512,	      /* one of these was not so */
+	MARK_ODD = 512,       /* one of these was not so */
 	MARK_DOMAIN = 1024,   /* a contact, but on a telephone: shops name their apps so */
 	MARK_PERSONAL = 2048, /* in a hand, on a sofa: its models and apps are called anything */
 	MARK_CONFIGURED = 4096
 };
 
 static const struct bot_rule own[] = {
-#define BOT(text, at, reason) {.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at},
+#define BOT(text, at, reason) \
+	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at},
 #define WEAK(text, at, reason, marks) \
 	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at, .spares = marks},
 #define PERSON(text) {.literal = text, .len = sizeof(text) - 1},
@@ -117,20 +124,25 @@ bot_rules_bytes(const struct bot_rules *b)
 
 /* -- reading -- */
 
-/* What is gathered byte by byte: the literals' evidence and, beside the automaton, the form's. */
-struct reading {
-	struct text ua;
-	unsigned marks;
-	const char *why;	/* of our own rules, the first */
-	const char *weak;	/* of the words that say nothing beside MARK_PERSONAL, the first */
-	const char *weaker;	/* of those that say nothing beside MARK_PLAYER either */
-	const char *configured; /* of the operator's */
-	bool person;		/* the operator says so */
-	uint16_t name;
-	size_t name_len; /* the longest literal that has a name gives it */
-	int depth;	 /* of brackets */
+/* What the form tells. */
+struct form {
+	int depth; /* of brackets */
 	bool has_digit;
 	bool has_outer_semicolon; /* browsers list their products with blanks */
+};
+
+/* What the literals tell, and at the end the form. */
+struct reading {
+	struct text ua;
+	struct form form;
+	unsigned marks;
+	const char *why;        /* of our own rules, the first */
+	const char *weak;       /* of the words that say nothing beside MARK_PERSONAL, the first */
+	const char *weaker;     /* of those that say nothing beside MARK_PLAYER either */
+	const char *configured; /* of the operator's */
+	bool person;            /* the operator says so */
+	uint16_t name;
+	size_t name_len; /* the longest literal that has a name gives it */
 };
 
 static bool
@@ -188,9 +200,9 @@ take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 		r->person |= rule->why == NULL;
 		take_reason(&r->configured, rule->why);
 	} else if (rule->why) {
-		take_reason(!rule->spares		  ? &r->why
+		take_reason(!rule->spares                ? &r->why
 			    : rule->spares & MARK_PLAYER ? &r->weaker
-							  : &r->weak,
+							 : &r->weak,
 			    rule->why);
 	}
 	r->marks |= rule->marks;
@@ -216,11 +228,11 @@ take_literals(const struct bot_rules *b, uint16_t state, struct reading *r, size
 }
 
 static inline void
-take_byte(struct reading *r, char c)
+form_add(struct form *f, char c)
 {
-	r->depth += (c == '(' || c == '[') - (c == ')' || c == ']');
-	r->has_digit |= c >= '0' && c <= '9';
-	r->has_outer_semicolon |= c == ';' && r->depth <= 0;
+	f->depth += (c == '(' || c == '[') - (c == ')' || c == ']');
+	f->has_digit |= c >= '0' && c <= '9';
+	f->has_outer_semicolon |= c == ';' && f->depth <= 0;
 }
 
 static bool
@@ -242,7 +254,7 @@ judge_mozilla(const struct reading *r)
 		return "shape";
 	if ((marks & MARK_COMPATIBLE) && !(marks & MARK_COMPATIBLE_OK))
 		return "shape";
-	if (r->has_outer_semicolon || (marks & MARK_ODD))
+	if (r->form.has_outer_semicolon || (marks & MARK_ODD))
 		return "shape";
 	return NULL;
 }
@@ -257,7 +269,7 @@ judge_form(const struct reading *r)
 		return "contact";
 	if ((marks & MARK_DOMAIN) && !(marks & (MARK_PERSONAL | MARK_PLAYER)))
 		return "contact";
-	if (!r->has_digit && !(marks & MARK_PLAYER))
+	if (!r->form.has_digit && !(marks & MARK_PLAYER))
 		return "shape";
 	if (starts_with(r->ua, "mozilla/5.0"))
 		return judge_mozilla(r);
@@ -288,6 +300,7 @@ struct bot_verdict
 bot_user_agent(const struct bot_rules *b, struct text ua)
 {
 	struct reading r = {.ua = ua};
+	struct form form = {0}; /* here, not in r: it stays in registers */
 	uint16_t state = 0;
 	size_t i;
 
@@ -297,10 +310,11 @@ bot_user_agent(const struct bot_rules *b, struct text ua)
 		r.ua.len = EVENT_USER_AGENT_MAX;
 	for (i = 0; i < r.ua.len; i++) {
 		state = bot_automaton_step(&b->automaton, state, ua.at[i]);
-		take_byte(&r, ua.at[i]);
+		form_add(&form, ua.at[i]);
 		if (b->automaton.ends[state])
 			take_literals(b, b->automaton.ends[state], &r, i + 1);
 	}
+	r.form = form;
 	if (r.person)
 		return (struct bot_verdict){.believed = true};
 	return (struct bot_verdict){.why = judge(&r), .name = r.name};

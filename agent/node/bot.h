@@ -28,9 +28,10 @@ void bot_rules_free(struct bot_rules *b);
 size_t bot_rules_bytes(const struct bot_rules *b);
 
 struct bot_verdict {
-	const char *why; /* a constant word for operators ("crawler", "library", …); NULL: a person */
-	uint16_t name;	 /* of the bot, in bot_names; 0 when none is known */
-	bool believed;	 /* a person because the operator says so: its headers prove nothing */
+	const char
+	    *why; /* a constant word for operators ("crawler", "library", …); NULL: a person */
+	uint16_t name; /* of the bot, in bot_names; 0 when none is known */
+	bool believed; /* a person because the operator says so: its headers prove nothing */
 };
 
 /* An empty User-Agent is a bot's ("none"). */

@@ -27,6 +27,8 @@ classes_number(struct bot_automaton *a, const struct bot_rule *rules, size_t n)
 		}
 	for (c = 'A'; c <= 'Z'; c++)
 		a->class_of[c] = a->class_of[c - 'A' + 'a'];
+	while (1u << a->shift < a->classes)
+		a->shift++;
 	return 0;
 }
 
@@ -40,7 +42,7 @@ arrays_new(struct bot_automaton *a, const struct bot_rule *rules, size_t n)
 		states += rules[i].len;
 	if (states > UINT16_MAX || n > INT16_MAX)
 		return -E2BIG;
-	a->next = calloc(states * a->classes, sizeof(*a->next));
+	a->next = calloc(states << a->shift, sizeof(*a->next));
 	a->rule = malloc(states * sizeof(*a->rule));
 	a->ends = calloc(states, sizeof(*a->ends));
 	a->shorter = calloc(states, sizeof(*a->shorter));
@@ -60,7 +62,7 @@ trie_add(struct bot_automaton *a, struct bot_rule *rules, int16_t index, size_t 
 	size_t i;
 
 	for (i = 0; i < depth; i++) {
-		edge = &a->next[at * a->classes +
+		edge = &a->next[(uint32_t)at << a->shift |
 				a->class_of[(uint8_t)rules[index].literal[i]]];
 		if (!*edge)
 			*edge = a->states++;
@@ -100,12 +102,12 @@ complete(struct bot_automaton *a)
 		a->shorter[at] = a->ends[back];
 		a->ends[at] = a->rule[at] >= 0 ? at : a->shorter[at];
 		for (c = 0; c < a->classes; c++) {
-			to = a->next[at * a->classes + c];
-			other = at ? a->next[back * a->classes + c] : 0;
+			to = a->next[(uint32_t)at << a->shift | c];
+			other = at ? a->next[(uint32_t)back << a->shift | c] : 0;
 			if (to)
 				a->fail[to] = other;
 			else
-				a->next[at * a->classes + c] = other;
+				a->next[(uint32_t)at << a->shift | c] = other;
 		}
 	}
 }
@@ -143,5 +145,5 @@ size_t
 bot_automaton_bytes(const struct bot_automaton *a)
 {
 	return a->states *
-	       (a->classes * sizeof(*a->next) + sizeof(*a->rule) + 3 * sizeof(*a->fail));
+	       ((sizeof(*a->next) << a->shift) + sizeof(*a->rule) + 3 * sizeof(*a->fail));
 }

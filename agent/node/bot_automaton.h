@@ -4,7 +4,8 @@
  * Case of ASCII letters makes no difference.
  *
  * Threads:  constant after bot_automaton_build.
- * Memory:   two bytes for each state and distinct byte of the literals, bot_automaton_bytes in all.
+ * Memory:   two bytes for each state and class of bytes, the classes rounded up to a power of two so
+ *           that a step needs no multiplication: bot_automaton_bytes in all.
  * Errors:   -ENOMEM; -E2BIG beyond 65535 bytes of literals or BOT_CLASSES_MAX distinct bytes.
  */
 #ifndef NODE_BOT_AUTOMATON_H
@@ -32,7 +33,8 @@ struct bot_automaton {
 	uint8_t class_of[256]; /* of a byte, lower-cased; 0: in no literal */
 	unsigned classes;
 	uint16_t states;
-	uint16_t *next; /* [state * classes + class] */
+	unsigned shift; /* 1 << shift >= classes */
+	uint16_t *next; /* [state << shift | class] */
 	int16_t *rule;  /* index, or -1 */
 	uint16_t *ends, *shorter, *fail;
 };
@@ -45,7 +47,7 @@ size_t bot_automaton_bytes(const struct bot_automaton *a);
 static inline uint16_t
 bot_automaton_step(const struct bot_automaton *a, uint16_t state, char c)
 {
-	return a->next[state * a->classes + a->class_of[(uint8_t)c]];
+	return a->next[(uint32_t)state << a->shift | a->class_of[(uint8_t)c]];
 }
 
 #endif

@@ -124,6 +124,12 @@ def test_bots_are_answered_and_not_tracked(agent, ua):
     assert events(agent, "bot", "user_agent") == before + 1
 
 
+def test_bots_are_counted_by_name(agent):
+    before = agent.metrics().get('footfall_bots_total{name="Googlebot"}', 0)
+    agent.beacon(body(), headers={"User-Agent": BOTS[0]})
+    assert agent.metrics()['footfall_bots_total{name="Googlebot"}'] == before + 1
+
+
 def test_prefetch_is_not_tracked(agent):
     answer = agent.beacon(body(), headers={"Sec-Purpose": "prefetch;prerender"})
     assert (answer.status, answer.json()) == (200, UNTRACKED)

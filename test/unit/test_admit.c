@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "node/admit.h"
+#include "node/bot_count.h"
 #include "proto/beacon.h"
 #include "stats/stats.h"
 
@@ -329,6 +330,40 @@ START_TEST(bots_are_counted_and_not_recorded)
 }
 END_TEST
 
+START_TEST(a_refused_bot_is_counted_by_its_name)
+{
+	const uint16_t other = 0;
+	uint64_t before;
+	struct event e = datagram(1);
+
+	start("");
+	before = bot_counted(other);
+	e.ua = TEXT_LIT("FictionalBot/1.0");
+	ck_assert_int_eq(judge(e), REASON_BOT_USER_AGENT);
+	ck_assert_int_eq(judge(e), REASON_BOT_USER_AGENT);
+	ck_assert_uint_eq(bot_counted(other), before + 2);
+	stop();
+}
+END_TEST
+
+START_TEST(the_operators_patterns_decide)
+{
+	struct admit_request q;
+	struct event e;
+
+	start("admit.bot_patterns=kiosk admit.person_patterns=OurReader,chrome");
+	q = request(), q.ua = TEXT_LIT("Mozilla/5.0 (iPhone) KIOSK"), e = beacon(1);
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_BOT_USER_AGENT);
+	q = request(), q.ua = TEXT_LIT("ourreader/1 kiosk bot"), e = beacon(1);
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_ACCEPTED_FIRST);
+	q = request(), q.sec_fetch = TEXT_LIT("cors"), q.accept_language.len = 0, e = beacon(2);
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_ACCEPTED_FIRST);
+	q = request(), q.sec_purpose = TEXT_LIT("prefetch"), e = beacon(3);
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_BOT_PREFETCH);
+	stop();
+}
+END_TEST
+
 START_TEST(with_bots_off_everybody_is_a_person)
 {
 	struct admit_request q;
@@ -602,6 +637,8 @@ main(void)
 	tcase_add_test(t, sixteen_bytes_that_make_a_slug_are_one_where_slugs_are_configured);
 	tcase_add_test(t, sites_are_checked_and_the_first_is_the_default);
 	tcase_add_test(t, bots_are_counted_and_not_recorded);
+	tcase_add_test(t, a_refused_bot_is_counted_by_its_name);
+	tcase_add_test(t, the_operators_patterns_decide);
 	tcase_add_test(t, with_bots_off_everybody_is_a_person);
 	tcase_add_test(t, an_event_id_counts_once_by_beacon_and_datagram);
 	tcase_add_test(t, a_refused_event_does_not_use_up_its_id);

@@ -287,6 +287,9 @@ START_TEST(bots_are_named_by_the_longest_word_that_has_a_name)
 	ck_assert_str_eq(bot_names[v.name], "Googlebot-Image");
 	v = bot_user_agent(rules, TEXT_LIT("Mozilla/5.0 (compatible; Googlebot/2.1)"));
 	ck_assert_str_eq(bot_names[v.name], "Googlebot");
+	v = bot_user_agent(rules, TEXT_LIT("PhantomJS/2.1")); /* a word of ours as well */
+	ck_assert_str_eq(bot_names[v.name], "PhantomJS");
+	ck_assert_str_eq(v.why, "headless");
 	v = bot_user_agent(rules, TEXT_LIT("FictionalBot/2.0"));
 	ck_assert_str_eq(bot_names[v.name], "other");
 	v = bot_user_agent(rules, text_of(people[0]));
