@@ -49,7 +49,8 @@ string(const json_t *j, const char *key)
 
 START_TEST(it_packs_the_golden_datagrams)
 {
-	const json_t *j = json_object_get(golden_json(datagrams[_i]), "event");
+	json_t *all = golden_json(datagrams[_i]);
+	const json_t *j = json_object_get(all, "event");
 	size_t n = golden_bytes(datagrams[_i], wanted);
 	struct footfall_event e = {0};
 	uint8_t bytes[DATAGRAM_MAX];
@@ -73,12 +74,13 @@ START_TEST(it_packs_the_golden_datagrams)
 	ck_assert(!o.bad);
 	ck_assert_uint_eq(o.len, n);
 	ck_assert_mem_eq(bytes, wanted, n);
+	json_decref(all);
 }
 END_TEST
 
 START_TEST(it_signs_the_golden_envelopes)
 {
-	const json_t *j = golden_json(envelopes[_i]);
+	json_t *j = golden_json(envelopes[_i]);
 	size_t n = golden_bytes(envelopes[_i], wanted), len;
 	uint8_t payload[GOLDEN_MAX], bytes[DATAGRAM_MAX];
 	struct footfall f = {.boot = golden_u64(j, "boot"), .seq = (uint64_t)golden_int(j, "seq")};
@@ -90,6 +92,7 @@ START_TEST(it_signs_the_golden_envelopes)
 	len = seal(&f, golden_int(j, "time_ms"), payload, len, bytes);
 	ck_assert_uint_eq(len, n);
 	ck_assert_mem_eq(bytes, wanted, n);
+	json_decref(j);
 }
 END_TEST
 

@@ -16,6 +16,15 @@ take_key(const json_t *j)
 	ck_assert(text_to_bytes(golden_text(j, "key"), key, sizeof(key)));
 }
 
+static void
+take_key_of(const char *name)
+{
+	json_t *j = golden_json(name);
+
+	take_key(j);
+	json_decref(j);
+}
+
 /* Into `bytes`: an envelope with this name and payload. */
 static size_t
 sealed(struct text name, struct text payload)
@@ -71,7 +80,7 @@ START_TEST(a_changed_bit_anywhere_is_noticed)
 	size_t i;
 
 	len = golden_bytes("envelope-full", bytes);
-	take_key(golden_json("envelope-full"));
+	take_key_of("envelope-full");
 	for (i = 0; i < 8 * len; i++) {
 		bytes[i / 8] ^= (uint8_t)(1 << i % 8);
 		ck_assert(!envelope_read(bytes, len, &e) || !envelope_verify(&e, key));
@@ -86,7 +95,7 @@ START_TEST(another_key_does_not_verify)
 	struct envelope e;
 
 	len = golden_bytes("envelope-full", bytes);
-	take_key(golden_json("envelope-full"));
+	take_key_of("envelope-full");
 	key[31] ^= 1;
 	ck_assert(envelope_read(bytes, len, &e));
 	ck_assert(!envelope_verify(&e, key));
