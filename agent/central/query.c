@@ -19,8 +19,9 @@ query_new(const struct conf *c, struct store *store, struct auth *auth, struct q
 	q->conf = c;
 	q->store = store;
 	q->auth = auth;
+	pthread_mutex_init(&q->clocks.lock, NULL);
 	if (!rotation_find(c->central_salt_rotation, &q->rotation)) {
-		free(q);
+		query_free(q);
 		return -EINVAL;
 	}
 	*ret_query = q;
@@ -30,6 +31,8 @@ query_new(const struct conf *c, struct store *store, struct auth *auth, struct q
 void
 query_free(struct query *q)
 {
+	if (q)
+		pthread_mutex_destroy(&q->clocks.lock);
 	free(q);
 }
 

@@ -48,6 +48,10 @@ struct query_result {
 void query_ask(struct query *q, const char *question, const struct query_args *args,
 	       struct query_result *ret_result);
 
+/* A node's clock is ahead of ours by this much (less than 0: behind), as a batch said when it was
+ * sent. */
+void query_note_clock(struct query *q, const char *node, int64_t skew_ms);
+
 /* Every known node and how far its numbers go: for /metrics. */
 struct query_node {
 	char name[AUTH_NAME_MAX];

@@ -1,16 +1,29 @@
 /* query_internal.h -- what the query_*.c files share; nobody else's.
  *
  * query.c: questions and their arguments. query_count.c: adding rows up. query_nodes.c: completeness,
- * nodes, ledger. query_totals.c: summary, series, content. query_rows.c: top, breakdown.
+ * nodes, ledger. query_clock.c: the nodes' clocks. query_totals.c: summary, series, content. query_rows.c: top, breakdown.
  */
 #ifndef CENTRAL_QUERY_INTERNAL_H
 #define CENTRAL_QUERY_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "central/query.h"
+
+#define QUERY_CLOCKS_MAX 1024 /* nodes beyond show what their batches say */
+
+struct query_clocks {
+	pthread_mutex_t lock;
+	/* guarded */
+	size_t n;
+	struct query_clock {
+		char node[AUTH_NAME_MAX];
+		int64_t skew_ms;
+	} clock[QUERY_CLOCKS_MAX];
+};
 
 struct query {
 	/* constant after start */
@@ -20,7 +33,11 @@ struct query {
 	enum rotation rotation;
 
 	atomic_size_t bytes; /* of tallies in hand */
+	struct query_clocks clocks;
 };
+
+/* How far a node's clock is ahead of ours; otherwise_ms when it did not say so since the start. */
+int64_t query_skew_ms(struct query *q, const char *node, int64_t otherwise_ms);
 
 /* -- arguments: false, with the result filled in, when one is wrong -- */
 

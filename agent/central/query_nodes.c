@@ -257,7 +257,7 @@ query_nodes(struct query *q, int64_t now_ms, struct query_node **ret_nodes)
 /* -- question: nodes -- */
 
 static json_t *
-node_json(const struct node_state *n, int64_t now_ms)
+node_json(struct query *q, const struct node_state *n, int64_t now_ms)
 {
 	static const char *const names[] = {"complete", "waiting", "silent", "never"};
 	enum node_verdict v = n->last_ms == 0 ? NODE_NEVER
@@ -269,7 +269,7 @@ node_json(const struct node_state *n, int64_t now_ms)
 			 query_time(n->last_ms), "complete_to", query_time(n->complete_to_ms),
 			 "verdict", names[v], "batches", query_number(n->batches), "events",
 			 query_number(n->events), "lost", query_number(n->lost), "skew_ms",
-			 (json_int_t)n->skew_ms);
+			 (json_int_t)query_skew_ms(q, n->name, n->skew_ms));
 }
 
 /* `lost` is of the range. */
@@ -291,7 +291,7 @@ query_ask_nodes(struct query *q, const struct query_args *a, struct query_result
 	}
 	nodes = json_array();
 	for (i = 0; i < s.n; i++)
-		json_array_append_new(nodes, node_json(&s.node[i], a->now_ms));
+		json_array_append_new(nodes, node_json(q, &s.node[i], a->now_ms));
 	query_answer(r, json_pack("{s:o}", "nodes", nodes));
 	nodes_free(&s);
 }

@@ -29,13 +29,30 @@ admit_node(void *ctx, struct http_request *r, struct http_answer *a)
 	return false;
 }
 
+/* The time by the node's clock when it sent the request; other senders leave it out. */
+static void
+note_clock(struct web *w, const struct http_request *r, int64_t now_ms)
+{
+	const char *sent = http_header(r, "Footfall-Clock");
+	char *end;
+	long long ms;
+
+	if (!sent)
+		return;
+	errno = 0;
+	ms = strtoll(sent, &end, 10);
+	if (!errno && end != sent && *end == '\0' && ms > 0 && ms < INT64_MAX / 2)
+		query_note_clock(w->parts.query, r->name, ms - now_ms);
+}
+
 static void
 serve_batch(void *ctx, struct http_request *r, struct http_answer *a)
 {
 	struct web *w = ctx;
-	struct receive_answer said =
-	    receive_batch(w->parts.receive, r->name, r->body, wall_now().ms);
+	int64_t now_ms = wall_now().ms;
+	struct receive_answer said = receive_batch(w->parts.receive, r->name, r->body, now_ms);
 
+	note_clock(w, r, now_ms);
 	CRASH_POINT("receive_before_answer");
 	if (said.status == 200)
 		http_answer_json(a, 200, json_pack("{s:s}", "result", said.text));
@@ -174,8 +191,8 @@ make_routes(const struct conf *c)
 	    {HTTP_POST, "/api/v1/login", false, HTTP_LOGIN, LOGIN_BODY_MAX, NULL, web_serve_login},
 	    {HTTP_POST, "/api/v1/logout", false, HTTP_LOGIN, LOGIN_BODY_MAX, NULL,
 	     web_serve_logout},
-	    {HTTP_POST, "/api/v1/maintain", false, HTTP_API, MAINTAIN_BODY_MAX, web_admit_local,
-	     web_serve_maintain},
+	    {HTTP_POST, "/api/v1/maintain/start", false, HTTP_API, MAINTAIN_BODY_MAX,
+	     web_admit_local, web_serve_maintain},
 	    {HTTP_GET, "/api/v1/maintain", false, HTTP_API, 0, web_admit_local,
 	     web_serve_maintain_state},
 	    {HTTP_GET, "/api/v1/", true, HTTP_API, 0, web_admit_reader, serve_api},

@@ -2,10 +2,12 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "proto/json.h"
@@ -334,8 +336,12 @@ answer_of(struct central *z, long status, char *why)
 enum central_answer
 central_send(struct central *z, const void *body, size_t len, int64_t timeout_ms, char *why)
 {
-	long status = perform(z, "/v1/batches", z->batch_headers, body, len, timeout_ms, why);
+	char line[64]; /* by which the central tells a wrong clock from a batch that had to wait */
+	struct curl_slist clock = {line, z->batch_headers};
+	long status;
 
+	snprintf(line, sizeof(line), "Footfall-Clock: %" PRId64, wall_now().ms);
+	status = perform(z, "/v1/batches", &clock, body, len, timeout_ms, why);
 	if (status < 0)
 		return status == -EACCES ? CENTRAL_DENIED : CENTRAL_RETRY;
 	return answer_of(z, status, why);

@@ -118,3 +118,19 @@ def test_the_central_shows_how_far_a_nodes_clock_is_off(farm, shim):
         clock.shift(ms)
         wait_for(f"a skew of {ms} ms", shows(ms))
     agent.stop()
+
+
+def test_a_batch_that_had_to_wait_is_no_sign_of_a_wrong_clock(farm, shim):
+    """Its sealing time alone would say that the clock is an hour behind."""
+    central = farm.central(time_zone=midday_zone()).start()
+    agent, clock = shifted_agent(
+        farm, central, shim, -HOUR, batch={"interval": "1h"}, forward={"retry_max": "100ms"}
+    )
+    central.stop()
+    Offers().offer(agent, 3)
+    assert agent.flush(check=False).returncode == 1  # sealed, and not sent
+    clock.shift(0)
+    central.start()
+    wait_for("the batch", lambda: node(central)["events"] == 3)
+    assert abs(node(central)["skew_ms"]) < HOUR / 12
+    agent.stop()
