@@ -5,7 +5,7 @@
  * before anything is hashed), tag, time, sequence number.
  *
  * Threads:  udp_trust_judge by the UDP thread; udp_trust_reload by any other one.
- * Memory:   nothing but itself while udp.keys_file is not set; else 80 KiB of keys and
+ * Memory:   nothing but itself while udp.keys_file is not set; else 120 KiB of keys and
  *           udp_senders.h, fixed at start.
  */
 #ifndef NODE_UDP_TRUST_H
