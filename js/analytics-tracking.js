@@ -5,32 +5,32 @@
  *
  * One event per marked element and page view, after 500 ms in which the page could be seen. A page view
  * begins with the load, with a return from the back/forward cache, and with a change of address made by
- * history.pushState or by going back and forth after one. Sent by sendBeacon, else fetch, else XHR; each
- * try carries the same event id, so that a try which did arrive is not counted twice.
+ * history.pushState or by going back and forth after one. Sent by sendBeacon, else fetch, else XHR, and
+ * again when a browser that was offline no longer is; each try carries the same event id, so that a try
+ * which did arrive is not counted twice.
  *
  * Written in ES5, so that an old browser gets an XHR or nothing, never a syntax error. The build fails
  * above 1,024 bytes gzipped: where a shorter way of saying something exists, it was taken.
- * Nothing is stored in the browser, and no error leaves this file.
+ * Nothing is stored in the browser unless the page asks for sessions, and no error leaves this file.
  */
 (function (document, navigator) {
-	var root = document.documentElement;
 	/* currentScript is null in a module and in a script added later: their attributes stand on <html>. */
-	var options = (document.currentScript || root).dataset;
+	var options = (document.currentScript || document.documentElement).dataset;
 	/* Elements found and not yet sent, oldest first: [visibleMs when it was found, what sends it]. */
 	var pending = [];
 	/* Milliseconds in which the page could be seen, up to `since`, which is 0 while it cannot be. */
 	var visibleMs = 0, since;
 	var pageView = 0, address;
 
-	function log(what, detail) {
-		if ('debug' in options || 'debug' in root.dataset) console.log('footfall:', what, detail);
+	function log(what) {
+		if ('debug' in options) console.log('footfall:', what);
 	}
 
 	/* The same function, but nothing that it throws reaches the page. */
 	function safe(f) {
-		return function (a) {
+		return function () {
 			try {
-				f(a);
+				f();
 			} catch (e) {
 				log(e);
 			}
@@ -46,24 +46,44 @@
 	}
 
 	function send(data) {
-		var endpoint = options.endpoint || '/api/track-view/', way = 0, xhr, body = JSON.stringify({
+		var endpoint = options.endpoint || '/api/track-view/', way = 0, xhr, body, kept, session;
+
+		/* localStorage.footfall is "off" for who opted out; else, only with data-session, a session's UUID and behind
+		 * it the time of its last event. Where storage throws there is no session: one that cannot be kept is none. */
+		try {
+			if (
+				('respectPrivacy' in options && (navigator.globalPrivacyControl || navigator.doNotTrack == 1)) ||
+				(kept = '' + localStorage.footfall) == 'off'
+			) return log('off');
+			if ('session' in options) {
+				/* 30 minutes idle end a session. */
+				kept = Date.now() - kept.slice(36) < 18e5 ? kept.slice(0, 36) : uuid();
+				localStorage.footfall = kept + Date.now();
+				session = kept;
+			}
+		} catch (e) {}
+
+		body = JSON.stringify({
 			content_type: data.contentType,
 			content_id: data.contentId,
 			event_id: data.eventId || uuid(),
 			event: data.event || undefined,
 			site: data.site || options.site,
+			session: session,
+			webdriver: navigator.webdriver,
 			/* Its host is all that will be kept, so no path is sent. */
-			referrer: document.referrer.replace(/(\w)\/.*/, '$1')
+			referrer: document.referrer.split(/\b\//)[0]
 		});
 
+		/* The next way: 0 sendBeacon, 1 fetch, 2 XHR, and 3 is none. */
 		function next() {
-			log(way > 2 ? 'not sent' : 'send', body);
+			log(way + body);
 			try {
 				if (!way++) {
-					/* Plain text needs no preflight, so it reaches another origin even while the page closes. */
-					if (!navigator.sendBeacon(endpoint, new Blob([body], {type: 'text/plain'}))) next();
+					/* A string goes as plain text, which needs no preflight: it reaches another origin even while the page closes. */
+					if (!navigator.sendBeacon(endpoint, body)) next();
 				} else if (way < 3) {
-					fetch(endpoint, {method: 'POST', body: body, keepalive: true}).then(0, next);
+					fetch(endpoint, {method: 'POST', body: body, keepalive: true}).catch(next);
 				} else if (way < 4) {
 					xhr = new XMLHttpRequest();
 					xhr.onerror = next;
@@ -78,6 +98,8 @@
 		/* The page's own id names one event: a second page view of the element is another. */
 		delete data.eventId;
 		next();
+		/* A beacon does not say that it failed, and onLine is wrong at times: so it is tried now and once more then. */
+		if (!navigator.onLine) addEventListener('online', next);
 	}
 
 	/* Brings the visible time up to date and sends what is due. */
@@ -85,7 +107,7 @@
 		var now = performance.now();
 		if (since) visibleMs += now - since;
 		/* A page that is being prerendered is hidden until it is activated. */
-		since = document.visibilityState == 'visible' ? now : 0;
+		since = document.hidden ? 0 : now;
 		while (pending[0] && visibleMs - pending[0][0] >= 500) pending.shift()[1]();
 	});
 
@@ -94,13 +116,13 @@
 		update();
 		document.querySelectorAll('[data-analytics-track]').forEach(function (element) {
 			var data = element.dataset, key = pageView + data.contentType + data.contentId;
-			if (element._footfall != key) {
-				element._footfall = key;
+			if (element.footfall != key) {
+				element.footfall = key;
 				if (data.contentType && data.contentId) pending.push([visibleMs, function () {
 					/* Taken away, given another content, or found anew by the next page view: then it was not viewed. */
-					if (element.isConnected && element._footfall == key) send(data);
+					if (element.isConnected && element.footfall == key) send(data);
 				}]);
-				else log('skipped', element);
+				else log(element);
 			}
 		});
 		/* What waits now is due by then if the page stays visible; if not, its return brings it here again. */
@@ -119,7 +141,6 @@
 
 	safe(function () {
 		var pushState = history.pushState;
-		if ('respectPrivacy' in options && (navigator.globalPrivacyControl || navigator.doNotTrack == 1)) return log('off');
 		turn(0);
 		document.addEventListener('visibilitychange', scan);
 		addEventListener('pageshow', turn);

@@ -157,6 +157,15 @@ read_field(struct decoding *d, enum field f)
 		refuse(d, f, why);
 }
 
+/* navigator.webdriver as the tracker found it: anything but true is as good as absent. */
+static void
+read_webdriver(struct decoding *d)
+{
+	bool is_true = json_peek(&d->json) == JSON_TRUE;
+
+	d->event->automated = json_skip(&d->json) && is_true;
+}
+
 static enum field
 field_find(struct text key)
 {
@@ -178,11 +187,14 @@ read_object(struct decoding *d)
 	if (!json_object_open(&d->json, &o))
 		return;
 	while (json_object_next(&d->json, &o, &key)) {
-		f = field_find(unescaped(d, key));
-		if (f == FIELD_N)
-			(void)json_skip(&d->json);
-		else
+		key = unescaped(d, key);
+		f = field_find(key);
+		if (f != FIELD_N)
 			read_field(d, f);
+		else if (text_is(key, "webdriver"))
+			read_webdriver(d);
+		else
+			(void)json_skip(&d->json);
 	}
 }
 

@@ -42,6 +42,7 @@ struct event {
 	struct text session;  /* not stored: see session_hash */
 	bool has_value;
 	double value;
+	bool automated; /* the browser says that a program drives it; beacons only, never stored */
 	struct text ip; /* datagrams only; never stored */
 	struct text ua; /* never stored */
 

@@ -290,6 +290,8 @@ judge_bot(struct admit_worker *w, const struct admit_request *q, const struct ev
 		}
 		if (by_headers != REASON_ACCEPTED_FIRST)
 			return by_headers;
+		if (e->automated)
+			return REASON_BOT_HEADERS;
 	}
 	return q->opted_out ? REASON_BOT_OPTED_OUT : REASON_ACCEPTED_FIRST;
 }

@@ -131,7 +131,7 @@ test('when every way fails the page goes on and debug says so', async () => {
 		const id = randomUUID();
 		const url = serve(mark(id) + '<p id="after"></p>', `data-debug data-endpoint="http://127.0.0.1:${port}/api/track-view/"`);
 		await page.goto(url);
-		await until('the log to say so', () => seen.log.some((l) => l.startsWith('footfall: not sent') && l.includes(id)));
+		await until('the log to say so', () => seen.log.some((l) => l.startsWith('footfall: 3') && l.includes(id)));
 		await page.evaluate(() => (document.getElementById('after').textContent = 'works'));
 		assert.equal(await page.textContent('#after'), 'works');
 	}, {init: () => {
@@ -143,7 +143,7 @@ test('when every way fails the page goes on and debug says so', async () => {
 test('without any way to send the page goes on and debug says so', () => withPage(async (page, seen) => {
 	const id = randomUUID();
 	await page.goto(serve(mark(id), 'data-debug'));
-	await until('the log to say so', () => seen.log.some((l) => l.startsWith('footfall: not sent') && l.includes(id)));
+	await until('the log to say so', () => seen.log.some((l) => l.startsWith('footfall: 3') && l.includes(id)));
 }, {init: () => {
 	delete Navigator.prototype.sendBeacon;
 	delete window.fetch;
@@ -177,17 +177,20 @@ test('an element without type or id is skipped, and debug says so', () => withPa
 		`<p data-analytics-track></p><p data-analytics-track data-content-id="${alone}"></p>${mark(id)}`, 'data-debug',
 	));
 	await untilCounted(id);
-	assert.equal(seen.log.filter((l) => l.startsWith('footfall: skipped')).length, 2);
+	assert.equal(seen.log.filter((l) => !l.startsWith('footfall: 0')).length, 2);
 	assert.equal(seen.ways.length, 1);
 	assert.equal(await totalOf(alone), 0);
 }));
 
-test('data-debug may stand on the html element', () => withPage(async (page, seen) => {
+test('as a module it takes its attributes from the html element', () => withPage(async (page, seen) => {
 	const id = randomUUID();
-	await page.goto(serve(mark(id)));
+	const path = `/${randomUUID()}`;
+	site.pages.set(path, `<!doctype html><html data-debug><title>t</title>${mark(id)}
+		<script type="module" src="/js/analytics-tracking.js"></script></html>`);
+	await page.goto(site.origin + path);
 	await untilCounted(id);
-	assert.ok(seen.log.some((l) => l.startsWith('footfall: send') && l.includes(id)));
-}, {init: () => document.addEventListener('readystatechange', () => document.documentElement.setAttribute('data-debug', ''))}));
+	assert.ok(seen.log.some((l) => l.startsWith('footfall: 0') && l.includes(id)));
+}));
 
 test('a bounce before 500 ms is no view', () => withPage(async (page) => {
 	const bounced = randomUUID(), stayed = randomUUID();
@@ -204,6 +207,7 @@ test('a bounce before 500 ms is no view', () => withPage(async (page) => {
 function setVisible(page, state) {
 	return page.evaluate((s) => {
 		Object.defineProperty(document, 'visibilityState', {value: s, configurable: true});
+		Object.defineProperty(document, 'hidden', {value: s !== 'visible', configurable: true});
 		document.dispatchEvent(new Event('visibilitychange', {bubbles: true}));
 	}, state);
 }
@@ -300,6 +304,85 @@ test('it runs under a policy that allows scripts and connections of the site onl
 	await untilCounted(id);
 	assert.deepEqual(seen.log, []);
 }));
+
+/* What the agent is sent for a page: the parsed bodies. */
+async function bodiesOf(page, work) {
+	const bodies = [];
+	const listen = (r) => r.url().includes('/api/track-view/') && bodies.push(JSON.parse(r.postData()));
+	page.on('request', listen);
+	await work();
+	page.off('request', listen);
+	return bodies;
+}
+
+test('who opted out in localStorage is not counted, until that is taken back', () => withPage(async (page, seen) => {
+	const kept = randomUUID(), sent = randomUUID();
+	await page.goto(serve(''));
+	await page.evaluate(() => (localStorage.footfall = 'off'));
+	await page.goto(serve(mark(kept), 'data-debug data-session'));
+	await page.clock.runFor(1000);
+	await until('the log to say so', () => seen.log.includes('footfall: off'));
+	assert.equal(await page.evaluate(() => localStorage.footfall), 'off', 'data-session leaves it alone');
+	await page.evaluate(() => delete localStorage.footfall);
+	await page.goto(serve(mark(sent)));
+	await page.clock.runFor(1000);
+	await untilCounted(sent);
+	assert.equal(await totalOf(kept), 0);
+}, {clock: true}));
+
+test('data-session keeps one session until 30 minutes without an event', () => withPage(async (page) => {
+	const view = async () => {
+		const id = randomUUID();
+		const [body] = await bodiesOf(page, async () => {
+			await page.goto(serve(mark(id), 'data-session'));
+			await untilCounted(id);
+		});
+		return body.session;
+	};
+	const rewind = (ms) => page.evaluate((by) => {
+		const kept = localStorage.footfall;
+		localStorage.footfall = kept.slice(0, 36) + (kept.slice(36) - by);
+	}, ms);
+	const first = await view();
+	assert.match(first, /^[0-9a-f-]{36}$/);
+	assert.equal(await view(), first);
+	await rewind(29 * 60000);
+	assert.equal(await view(), first, 'each event keeps it alive');
+	await rewind(31 * 60000);
+	const second = await view();
+	assert.match(second, /^[0-9a-f-]{36}$/);
+	assert.notEqual(second, first);
+}));
+
+test('storage that throws costs the session and not the view', () => withPage(async (page) => {
+	const id = randomUUID();
+	const [body] = await bodiesOf(page, async () => {
+		await page.goto(serve(mark(id), 'data-session'));
+		await untilCounted(id);
+	});
+	assert.equal(body.session, undefined);
+}, {init: () => Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }})}));
+
+test('navigator.webdriver is reported', () => withPage(async (page) => {
+	const id = randomUUID();
+	const [body] = await bodiesOf(page, async () => {
+		await page.goto(serve(mark(id)));
+		await untilCounted(id);
+	});
+	assert.equal(body.webdriver, await page.evaluate(() => navigator.webdriver));
+	assert.equal(body.webdriver, true);
+}, {init: () => Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => true, configurable: true})}));
+
+test('a view of a browser that is offline is counted once when it is online again', () => withPage(async (page) => {
+	const id = randomUUID();
+	await page.goto(serve(mark(id)));
+	await page.context().setOffline(true);
+	await page.clock.runFor(1000);
+	await page.context().setOffline(false);
+	await untilCounted(id);
+	await untilLaterViewCounted(page);
+	assert.equal(await totalOf(id), 1);
+}, {clock: true}));
 
 test('the site handed every request on', () => {
 	assert.deepEqual(site.failures, []);
