@@ -6,8 +6,9 @@
  * at every time. BOTS.md says how well it does, and how to measure that.
  *
  * Threads:  rules are constant after bot_rules_new.
- * Memory:   the automaton, below 4 MiB (bot_rules_bytes); time is linear in the User-Agent, of
- *           which the first EVENT_USER_AGENT_MAX bytes are read.
+ * Memory:   the automaton, below 4 MiB (bot_rules_bytes), below 12 with all the patterns that an
+ *           operator may add; time is linear in the User-Agent, of which the first
+ *           EVENT_USER_AGENT_MAX bytes are read.
  */
 #ifndef NODE_BOT_H
 #define NODE_BOT_H

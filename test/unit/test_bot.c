@@ -388,6 +388,7 @@ START_TEST(as_many_and_as_long_words_as_conf_allows_fit)
 		item[i] = text[i];
 	}
 	ck_assert_int_eq(bot_rules_new(BOT_SOURCE_ALL, &half, &other, &theirs), 0);
+	ck_assert_uint_le(bot_rules_bytes(theirs), 12 << 20);
 	ck_assert_str_eq(bot_user_agent(theirs, text_of(text[7])).why, "configured");
 	ck_assert_ptr_null(bot_user_agent(theirs, text_of(text[200])).why);
 	bot_rules_free(theirs);
