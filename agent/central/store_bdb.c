@@ -419,6 +419,16 @@ directory_take(struct store *s)
 	return -EINVAL;
 }
 
+int
+bdb_close_env(struct store *s)
+{
+	int rc = s->env->txn_checkpoint(s->env, 0, 0, DB_FORCE);
+
+	if (!rc)
+		env_close(s);
+	return rc;
+}
+
 static struct store *
 store_new(const struct conf *c)
 {
@@ -450,9 +460,13 @@ bdb_open(const struct conf *c, uint32_t recover, struct store **ret_store)
 	s->recover = recover;
 	err = directory_take(s);
 	if (!err)
+		err = bdb_exchange_files(s);
+	if (!err)
 		err = bdb_errno(s, open_all(s, c));
 	if (!err)
 		err = meta_load(s, c);
+	if (!err)
+		err = bdb_exchange_totals(s);
 	if (!err)
 		err = bdb_errno(s, bdb_shadow_remove(s));
 	if (err) {

@@ -206,6 +206,13 @@ int bdb_shadow_remove(struct store *s);
 bool bdb_shadow_has(enum bdb_table t);
 void bdb_shadow_file(enum bdb_table t, char ret_file[BDB_MONTH_FILE]);
 
+/* A rebuild that has come so far: its files take their names before the environment opens, its totals
+ * after. */
+int bdb_exchange_files(const struct store *s);
+int bdb_exchange_totals(struct store *s);
+/* With all pages written. */
+int bdb_close_env(struct store *s);
+
 /* Applies a stored batch to a shadow. */
 int bdb_replay(struct store *shadow, const struct bdb_stored *b);
 

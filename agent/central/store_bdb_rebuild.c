@@ -1,16 +1,24 @@
 /* Rebuild: a shadow takes the place of the real tables.
  *
- * The shadow is complete, and on the disk, before one transaction removes the old files, gives their
- * names to the new ones and writes the totals. Berkeley DB does the files' part of it at commit, and at
- * the next start where the process died in between; so there are all the old ones or all the new ones. */
+ * Berkeley DB can remove and rename files in one transaction, but its recovery failed where such a
+ * transaction had not ended. So the exchange is made between two openings: the environment is closed with
+ * all pages written, the file data_dir/exchange (the new totals) says that the shadow is whole, and
+ * opening, before anything else, gives the shadow's files the names of the real ones. Dying at any point
+ * leaves the old tables, or the new ones from the next start on.
+ */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/crash_point.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "central/store_bdb.h"
 #include "central/store_care.h"
 
+#define MARKER "exchange"
 #define COPY_ROWS 1000 /* a transaction: some hundred pages to lock */
 
 /* -- rows that nothing is left of to compute them from -- */
@@ -140,46 +148,75 @@ close_tables(struct store *s, struct store *shadow)
 }
 
 static int
-exchange_files(DB_ENV *env, DB_TXN *txn)
+rename_shadow(const char *db_dir, enum bdb_table t)
 {
-	char file[BDB_MONTH_FILE];
-	unsigned t;
-	int rc = 0;
+	char file[BDB_MONTH_FILE], from[PATH_MAX], to[PATH_MAX];
 
-	for (t = 0; t < TABLE_N && !rc; t++) {
-		if (!bdb_shadow_has((enum bdb_table)t))
-			continue;
-		bdb_shadow_file((enum bdb_table)t, file);
-		rc = env->dbremove(env, txn, bdb_table_file[t], NULL, 0);
-		if (!rc)
-			rc = env->dbrename(env, txn, file, NULL, bdb_table_file[t], 0);
-	}
-	return rc;
+	bdb_shadow_file(t, file);
+	if (snprintf(from, sizeof(from), "%s/%s", db_dir, file) >= (int)sizeof(from) ||
+	    snprintf(to, sizeof(to), "%s/%s", db_dir, bdb_table_file[t]) >= (int)sizeof(to))
+		return -ENAMETOOLONG;
+	if (rename(from, to) < 0 && errno != ENOENT)
+		return -errno;
+	CRASH_POINT("rebuild_renamed");
+	return 0;
 }
 
+int
+bdb_exchange_files(const struct store *s)
+{
+	char path[PATH_MAX];
+	unsigned t;
+	int err = 0;
+
+	if (snprintf(path, sizeof(path), "%s/" MARKER, s->dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (access(path, F_OK) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	snprintf(path, sizeof(path), "%s/db", s->dir); /* shorter */
+	for (t = 0; t < TABLE_N && !err; t++)
+		err =
+		    bdb_shadow_has((enum bdb_table)t) ? rename_shadow(path, (enum bdb_table)t) : 0;
+	return err ? err : file_sync_dir(path);
+}
+
+int
+bdb_exchange_totals(struct store *s)
+{
+	char path[PATH_MAX], *bytes = NULL;
+	struct bdb_totals totals;
+	size_t len;
+	int err;
+
+	if (snprintf(path, sizeof(path), "%s/" MARKER, s->dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	err = file_read(path, BDB_RECORD_MAX, &bytes, &len);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = bdb_totals_decode((const uint8_t *)bytes, len, &totals) ? 0 : -EBADMSG;
+	if (!err)
+		err = bdb_errno(s, bdb_meta_put(s, NULL, "totals", bytes, len));
+	free(bytes);
+	if (err)
+		return err;
+	s->totals = totals;
+	CRASH_POINT("rebuild_exchanged");
+	return unlink(path) < 0 ? -errno : file_sync_dir(s->dir);
+}
+
+/* From the marker on there is no way back, and none is needed. */
 static int
-exchange(struct store *s, const struct bdb_totals *totals)
+mark(struct store *s, const struct bdb_totals *totals)
 {
 	uint8_t buf[BDB_RECORD_MAX];
-	DB_TXN *txn;
-	int rc = s->env->txn_checkpoint(s->env, 0, 0, DB_FORCE);
+	int rc = bdb_close_env(s), err;
 
-	if (!rc)
-		rc = s->env->txn_begin(s->env, NULL, &txn, 0);
 	if (rc)
 		return rc;
-	CRASH_POINT("rebuild_before_exchange");
-	rc = exchange_files(s->env, txn);
-	if (!rc)
-		rc = bdb_meta_put(s, txn, "totals", buf, bdb_totals_encode(totals, buf));
-	CRASH_POINT("rebuild_before_commit");
-	if (rc) {
-		txn->abort(txn);
-		return rc;
-	}
-	rc = txn->commit(txn, DB_TXN_SYNC);
-	CRASH_POINT("rebuild_after_commit");
-	return rc;
+	CRASH_POINT("rebuild_before_mark");
+	err = file_replace(s->dir, MARKER, buf, bdb_totals_encode(totals, buf), 0600);
+	CRASH_POINT("rebuild_marked");
+	return -err;
 }
 
 /* -- all -- */
@@ -225,7 +262,7 @@ rebuild(struct store *s, const struct store_progress *progress, struct store_ver
 		rc = close_tables(s, shadow);
 	}
 	bdb_shadow_close(shadow);
-	return rc ? rc : exchange(s, &totals);
+	return rc ? rc : mark(s, &totals);
 }
 
 int
@@ -242,11 +279,16 @@ store_rebuild(const struct conf *c, const struct store_progress *progress,
 	if (rc) {
 		log_error("not rebuilt; the tables are as they were", "error=\"%s\"",
 			  db_strerror(rc));
-		bdb_shadow_remove(s);
+		if (s->env)
+			bdb_shadow_remove(s);
 	}
 	err = bdb_errno(s, rc);
 	store_close(s);
 	if (!err)
-		*ret_verified = sum;
-	return err;
+		err = store_open(c, &s); /* makes the exchange */
+	if (err)
+		return err;
+	store_close(s);
+	*ret_verified = sum;
+	return 0;
 }

@@ -1,4 +1,4 @@
-/* POST /api/v1/maintain {"job":"backup","dir":"/…"} or {"job":"retain"}; GET the same path: how far. For
+/* POST /api/v1/maintain/start {"job":"backup","dir":"/…"} or {"job":"retain"}; GET /api/v1/maintain: how far. For
  * the command line alone: it proves by local.token that it may read the data directory. */
 #include <errno.h>
 

@@ -94,7 +94,7 @@ ask_for(struct cli *cli, const char *job, const char *dir)
 
 	cli_progress_init(&bar, job);
 	if (body)
-		state = follow(cli, client_post(cli, "/api/v1/maintain", body), &bar);
+		state = follow(cli, client_post(cli, "/api/v1/maintain/start", body), &bar);
 	else
 		cli_fail(cli, "out of memory");
 	free(body);
