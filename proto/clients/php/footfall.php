@@ -54,13 +54,22 @@ function pack_uuid(string $text, bool $every): string
 }
 
 /** @param mixed $value */
+function text_of($value): string
+{
+    if (!is_scalar($value) && !(is_object($value) && method_exists($value, '__toString'))) {
+        throw new \InvalidArgumentException('a value is no text');
+    }
+    return (string) $value;
+}
+
+/** @param mixed $value */
 function pack_field(string $key, $value): string
 {
     switch ($key) {
         case 'id':
-            return pack_uuid((string) $value, false);
+            return pack_uuid(text_of($value), false);
         case 'eid':
-            return pack_uuid((string) $value, true);
+            return pack_uuid(text_of($value), true);
         case 'val':
             if (!is_numeric($value)) {
                 throw new \InvalidArgumentException('val is no number');
@@ -72,7 +81,7 @@ function pack_field(string $key, $value): string
             }
             return "\xcf" . pack('J', (int) $value);
         default:
-            return pack_text((string) $value);
+            return pack_text(text_of($value));
     }
 }
 

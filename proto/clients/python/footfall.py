@@ -18,6 +18,7 @@ import struct
 import threading
 import time
 import uuid
+import weakref
 
 __all__ = ["Client", "event_id"]
 
@@ -116,6 +117,19 @@ def read_key(key):
     return found.group(1).encode(), bytes.fromhex(found.group(2))
 
 
+_clients = weakref.WeakSet()
+
+
+def _unlock():
+    """A lock that another thread holds at fork would stay locked in the child."""
+    for client in list(_clients):
+        client._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class Client:
     """Sends to the agent at address, "host:port" or "[address]:port"; a host's name is looked up
     here and now. key: a file with a line "NAME KEY", or such a line itself; without one, datagrams
@@ -131,14 +145,9 @@ class Client:
         try:
             self._key = read_key(os.fspath(key)) if key is not None else None
             self._socket, self._max = self._connect(address)
-        except (OSError, ValueError) as why:
+        except Exception as why:  # whatever was given as address or key
             self.error = str(why)
-        if hasattr(os, "register_at_fork"):
-            # a lock that another thread holds at fork would stay locked in the child
-            os.register_at_fork(after_in_child=self._unlock)
-
-    def _unlock(self):
-        self._lock = threading.Lock()
+        _clients.add(self)
 
     @staticmethod
     def _connect(address):

@@ -167,7 +167,7 @@ module Footfall
       @lock = Mutex.new
       @key = key && Wire.read_key(key.to_s)
       connect(address)
-    rescue SystemCallError, SocketError, ArgumentError => e
+    rescue StandardError => e # whatever was given as address or key
       @error = e.message
     end
 
