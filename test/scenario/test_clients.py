@@ -160,8 +160,9 @@ def test_a_changed_datagram_is_refused(client, agent, key, tap):
 def test_a_missing_key_or_listener_fails_nobody(client, tap):
     address = tap.address
     tap.socket.close()
-    out = run(client, "send", address, "/nonexistent", uuid.uuid4())
-    assert out == "sent 0 failed 102\n"
+    for bad_address, bad_key in (address, "/nonexistent"), ("127.0.0.1", "-"), ("", "-"):
+        out = run(client, "send", bad_address, bad_key, uuid.uuid4())
+        assert out == "sent 0 failed 102\n"
     sent, failed = map(int, re.findall(r"\d+", run(client, "send", address, "-", uuid.uuid4())))
     assert (sent + failed, failed > 1) == (102, True)
 
