@@ -177,6 +177,9 @@ example: $(B)/example
 install: all
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(B)/footfall-agent $(B)/footfall-central
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/footfall agent.conf.example README.md LICENSE
+	for part in agent/node/bot_sources/node_modules/crawler-user-agents agent/node/bot_sources/node_modules/isbot \
+			dashboards/web/node_modules/preact dashboards/web/node_modules/uplot; do \
+		install -m 644 $$part/LICENSE $(DESTDIR)$(PREFIX)/share/doc/footfall/LICENSE.$${part##*/} || exit 1; done
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	for unit in packaging/systemd/*.service packaging/systemd/*.socket; do \
 		sed 's,@bindir@,$(PREFIX)/bin,' $$unit >$(DESTDIR)$(UNITS)/$${unit##*/} || exit 1; done
