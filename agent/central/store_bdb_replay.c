@@ -174,11 +174,12 @@ month_open(struct store *s, int number, struct month *m)
 int
 bdb_batches_open(struct store *s, int before_month, struct bdb_batches **ret_batches)
 {
-	int number[BDB_MONTHS_MAX], n = bdb_months(s, number, BDB_MONTHS_MAX), i, rc = 0;
+	int number[BDB_MONTHS_MAX] = {0}, n = bdb_months(s, number, BDB_MONTHS_MAX), i;
+	int rc = n < 0 ? -n : 0;
 	struct bdb_batches *b;
 
-	if (n < 0)
-		return -n;
+	if (rc)
+		return rc;
 	b = calloc(1, sizeof(*b) + (size_t)n * sizeof(b->month[0]));
 	if (!b)
 		return ENOMEM;
