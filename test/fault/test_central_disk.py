@@ -72,6 +72,8 @@ def test_kill_9_on_a_full_disk_and_a_start_there_lose_nothing(farm, small):  # n
         central.kill()
         central.start()  # the reserve makes room where there is none
         assert views(central) == 20
+    assert "tried again with the reserve given up" in central.log()
+    assert not (central.data_dir / "reserve").exists()
     ballast.unlink()
     agent.flush()
     assert views(central) == 90

@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "central/salts.h"
 #include "central/store_bdb.h"
 #include "central/store_care.h"
 #include "make_batch.h"
@@ -613,6 +615,61 @@ START_TEST(rebuild_after_retain_keeps_what_it_cannot_compute)
 }
 END_TEST
 
+/* -- salts -- */
+
+static const struct hash_key *wanted;
+static unsigned found;
+
+static int
+search_file(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	char *bytes;
+	size_t len;
+
+	(void)at;
+	if (type != FTW_F || strcmp(path + strlen(path) - 8, "/reserve") == 0)
+		return 0;
+	ck_assert_int_eq(file_read(path, (size_t)st->st_size + 1, &bytes, &len), 0);
+	found += memmem(bytes, len, wanted->bytes, HASH_KEY_BYTES) != NULL;
+	free(bytes);
+	return 0;
+}
+
+static unsigned
+files_with(const struct hash_key *key)
+{
+	wanted = key;
+	found = 0;
+	ck_assert_int_eq(nftw(dir, search_file, 16, FTW_PHYS), 0);
+	return found;
+}
+
+START_TEST(a_salt_is_in_no_file_of_the_data_directory_when_its_time_is_over)
+{
+	struct salt given[SALTS_MAX], now[SALTS_MAX];
+	struct store *s = open_store();
+	struct salts *salts;
+	int n, i;
+
+	ck_assert_int_eq(salts_open(dir, ROTATION_DAY, NOON, &salts), 0);
+	n = salts_current(salts, NOON, given);
+	ck_assert_int_eq(n, 2);
+	fill(s);
+	ck_assert_int_eq(store_backup(s, other, NULL), 0);
+	for (i = 0; i < n; i++)
+		ck_assert_uint_eq(files_with(&given[i].key),
+				  1); /* where it must be, else nowhere */
+	ck_assert_int_ge(salts_current(salts, given[1].destroy_ms - 1, now), 2);
+	ck_assert_uint_eq(files_with(&given[0].key), 0);
+	ck_assert_uint_eq(files_with(&given[1].key), 1);
+	ck_assert_int_ge(salts_current(salts, given[1].destroy_ms, now), 2);
+	salts_close(salts);
+	store_close(s);
+	for (i = 0; i < n; i++)
+		ck_assert_uint_eq(files_with(&given[i].key), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -636,6 +693,7 @@ main(void)
 	tcase_add_test(t, what_was_stopped_is_no_backup_and_no_store);
 	tcase_add_test(t, retain_removes_hours_and_batches_and_verify_knows);
 	tcase_add_test(t, rebuild_after_retain_keeps_what_it_cannot_compute);
+	tcase_add_test(t, a_salt_is_in_no_file_of_the_data_directory_when_its_time_is_over);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
