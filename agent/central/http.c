@@ -302,7 +302,7 @@ older_remain(struct http_server *s, struct mono_us moment)
 
 	pthread_mutex_lock(&s->lock);
 	for (c = s->connections; c && !found; c = c->next)
-		found = c->opened.us < moment.us;
+		found = c->opened.us <= moment.us;
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -335,6 +335,8 @@ drain(struct http_server *s, int64_t drain_ms)
 	int64_t until = begin.us + drain_ms * 1000;
 
 	atomic_store(&s->draining, true);
+	log_info("draining: every answer is its connection's last", "most_ms=%lld",
+		 (long long)drain_ms);
 	while (older_remain(s, begin) && mono_now().us < until)
 		nanosleep(&step, NULL);
 	stop_listening(s);

@@ -249,10 +249,12 @@ put_ledger(struct store *s, DB_TXN *txn, const struct work *w)
 
 /* -- the node -- */
 
+/* In order of seq, so the last word stands: a clock that was put right takes back what it had said
+ * about a time that had not come. */
 static void
 node_close(struct store_node *n, int64_t closes_ms)
 {
-	if (closes_ms > n->complete_to_ms)
+	if (closes_ms > 0)
 		n->complete_to_ms = closes_ms;
 }
 

@@ -456,12 +456,12 @@ is_drained(struct ingest_http *h)
 }
 
 static bool
-older_remain(struct ingest_http *h, int64_t before_ms)
+older_remain(struct ingest_http *h, int64_t moment_ms)
 {
 	size_t i;
 
 	for (i = 0; i < h->n_workers; i++)
-		if (http_worker_older(&h->worker[i], before_ms) > 0)
+		if (http_worker_older(&h->worker[i], moment_ms) > 0)
 			return true;
 	return false;
 }
@@ -484,6 +484,8 @@ ingest_http_drain(struct ingest_http *h, int64_t drain_ms)
 	if (!h)
 		return;
 	atomic_store(&h->draining, true);
+	log_info("draining: every answer is its connection's last", "most_ms=%lld",
+		 (long long)drain_ms);
 	while (older_remain(h, begin) && mono_now().us / 1000 < until)
 		nanosleep(&step, NULL);
 	stop_listening(h);

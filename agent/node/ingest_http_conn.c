@@ -84,14 +84,14 @@ http_worker_sweep(struct http_worker *w)
 /* -- draining -- */
 
 size_t
-http_worker_older(struct http_worker *w, int64_t before_ms)
+http_worker_older(struct http_worker *w, int64_t moment_ms)
 {
 	const struct http_conn *k;
 	size_t n = 0;
 
 	pthread_mutex_lock(&w->lock);
 	for (k = w->open; k; k = k->next)
-		n += k->since_ms < before_ms;
+		n += k->since_ms <= moment_ms;
 	pthread_mutex_unlock(&w->lock);
 	return n;
 }

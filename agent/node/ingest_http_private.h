@@ -138,9 +138,9 @@ bool http_conn_keep(struct http_worker *w, struct http_conn *k, const char *byte
 /* Shuts down the sockets of requests whose time is over. */
 void http_worker_sweep(struct http_worker *w);
 
-/* For the drain: connections that were open before a moment, and hanging up on those that wait for
+/* For the drain: connections that were open at a moment, and hanging up on those that wait for
  * a request, or have been open for longer than fresh_ms without one. */
-size_t http_worker_older(struct http_worker *w, int64_t before_ms);
+size_t http_worker_older(struct http_worker *w, int64_t moment_ms);
 void http_worker_hang_up(struct http_worker *w, int64_t fresh_ms);
 
 /* -- ingest_http_request.c -- */

@@ -6,8 +6,10 @@ monotonic clock; the central shows how far a node's clock is off. (That datagram
 ahead or behind are invalid is test_datagram.py's.)
 """
 
+import datetime
 import http.client
 import json
+import time
 import uuid
 
 from farm import BROWSER, midday_zone, today_in, wait_for
@@ -42,6 +44,15 @@ def node(central):
     return central.api("nodes")["nodes"][0]
 
 
+def complete_to(central):
+    """Up to when the node's numbers are complete, in ms ahead of now."""
+    text = node(central)["complete_to"]
+    if not text:
+        return -HOUR * 24
+    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (at.timestamp() - time.time()) * 1000
+
+
 def test_steps_of_an_hour_lose_and_double_nothing_and_sealing_goes_on(farm, shim):
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()
@@ -54,6 +65,7 @@ def test_steps_of_an_hour_lose_and_double_nothing_and_sealing_goes_on(farm, shim
         offers.offer(agent, 40)
         # nobody flushes: the clock as it is now must end the interval
         wait_for("sealing", lambda: node(central)["events"] >= len(offers.events))
+        wait_for("what is complete", lambda ms=ms: abs(complete_to(central) - ms) < HOUR / 12)
     for event in offers.events:
         assert agent.beacon(event).json()["tracked"] is False
     offers.flush(agent)

@@ -66,9 +66,9 @@ def exchange(connection, data):
 
 def terminate(program):
     """SIGTERM, and the drain has begun."""
-    seen = program.log().count('msg="stopping"')
+    seen = program.log().count('msg="draining')
     program.process.send_signal(signal.SIGTERM)
-    wait_for("the drain", lambda: program.log().count('msg="stopping"') > seen)
+    wait_for("the drain", lambda: program.log().count('msg="draining') > seen)
 
 
 def held_agent(farm, central=None, **http):
@@ -174,6 +174,23 @@ def test_a_request_that_has_begun_is_answered_after_the_drain(farm):
             assert agent.process.wait(timeout=30) == 0
             agent.start()
             assert exchange(waiting, data).startswith("HTTP/1.1 200")
+
+
+def test_requests_that_have_arrived_are_answered_though_nobody_saw_them(farm):
+    """A hundred at once, while the process stands still: it hangs up before it has read them all."""
+    agent = held_agent(farm, drain="0s", workers="1").start()
+    kept = [connect(agent.http) for _ in range(100)]
+    for connection in kept:
+        exchange(connection, beacon_bytes())
+    agent.process.send_signal(signal.SIGSTOP)
+    for connection in kept:
+        connection.sendall(beacon_bytes())
+    agent.process.send_signal(signal.SIGTERM)
+    agent.process.send_signal(signal.SIGCONT)
+    for connection in kept:
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        connection.close()
+    assert agent.process.wait(timeout=30) == 0
 
 
 def test_a_new_connection_has_time_for_its_first_request(farm):
