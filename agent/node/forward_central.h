@@ -19,7 +19,7 @@ struct central;
 enum central_answer {
 	CENTRAL_STORED,
 	CENTRAL_ALREADY,
-	CENTRAL_BROKEN,   /* 400, 413, 422 in the central's own words: never again with this batch */
+	CENTRAL_BROKEN, /* 400, 413, 422 in the central's own words: never again with this batch */
 	CENTRAL_CONFLICT, /* 409: it has another batch under this name */
 	CENTRAL_DENIED,   /* 401, 403: the token */
 	CENTRAL_RETRY,    /* anything else */

@@ -221,7 +221,7 @@ bench_apply(const char *dir, unsigned rounds)
 	struct conf c = {
 	    .central_data_dir = path, .central_cache = 256 << 20, .central_retry_window = HOUR_MS};
 	static char zone[] = "UTC";
-	double s[ROUNDS_MAX], begin;
+	double s[ROUNDS_MAX] = {0}, begin;
 	struct store *store;
 	unsigned i;
 

@@ -13,10 +13,11 @@
 #include "base/log.h"
 #include "central/store.h"
 #include "make_batch.h"
+#include "scratch.h"
 
 #define NOON INT64_C(1795345200000) /* 2026-11-22T11:00 UTC, 12:00 in Paris */
 
-static char dir[] = "/tmp/footfall-store-XXXXXX";
+static char dir[SCRATCH_MAX];
 static char zone[] = "Europe/Paris";
 static struct conf conf;
 
@@ -26,7 +27,7 @@ setup(void)
 	log_init("test_store", LOG_LEVEL_N);
 	ck_assert_int_eq(hash_init(), 0);
 	ck_assert_int_eq(calendar_init(zone), 0);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, "store");
 	conf.central_data_dir = dir;
 	conf.central_time_zone = zone;
 	conf.central_cache = 16 << 20;
@@ -36,10 +37,7 @@ setup(void)
 static void
 teardown(void)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	ck_assert_int_eq(system(command), 0);
+	scratch_remove(dir);
 }
 
 static struct store *

@@ -156,7 +156,7 @@ compress(uint64_t h[8], const uint8_t block[128], uint64_t total, int last)
 {
 	uint64_t v[16], m[16];
 	const uint8_t *s;
-	unsigned i, r;
+	size_t i, r;
 
 	for (i = 0; i < 16; i++) {
 		m[i] = 0;
