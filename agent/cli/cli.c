@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -213,6 +214,16 @@ asks_for_help(int argc, char **argv)
 	return argc > 1 && strcmp(argv[1], "help") == 0;
 }
 
+/* A core file would hold addresses, User-Agents, salts and tokens. */
+static void
+leave_no_core(void)
+{
+	const struct rlimit none = {0, 0};
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		log_warn("core files stay possible; they would hold addresses", "error=%d", errno);
+}
+
 int
 cli_main(enum conf_program program, const char *program_name, const struct cli_command *commands,
 	 int argc, char **argv)
@@ -220,6 +231,7 @@ cli_main(enum conf_program program, const char *program_name, const struct cli_c
 	struct cli cli = {.program = program, .program_name = program_name};
 	int taken = 0, code = CLI_USAGE;
 
+	leave_no_core();
 	if (asks_for_help(argc, argv)) {
 		print_usage(stdout, program_name, commands);
 		return close_stdout(&cli, CLI_OK);

@@ -301,6 +301,14 @@ def test_a_reload_takes_what_is_reloadable_and_refuses_a_bad_file(farm):
     assert allowed()
 
 
+def test_no_program_leaves_a_core_file(farm):
+    central = farm.central().start()
+    agent = farm.agent("web-1", central).start()
+    for program in (central, agent):
+        limits = open(f"/proc/{program.process.pid}/limits").read()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
+
+
 def test_nothing_on_disk_or_in_answers_names_a_visitor(farm):
     central = farm.central().start()
     agent = farm.agent("web-1", central, http={"trusted_proxies": ["127.0.0.1/32"]}).start()
