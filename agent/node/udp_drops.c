@@ -54,7 +54,7 @@ udp_drops_find(const char *state_dir, int fd, struct udp_drops *ret_drops)
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &d.cookie, &size) < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "%s/" NAME, state_dir);
-	if (file_read(path, (SOCKETS_MAX + 1) * LINE, &lines, &len) == 0 &&
+	if (file_read(path, (size_t)(SOCKETS_MAX + 1) * LINE, &lines, &len) == 0 &&
 	    strtoll(lines, NULL, 10) <= since_boot_s())
 		d.counted = find_line(lines, d.cookie);
 	free(lines);
