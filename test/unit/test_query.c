@@ -631,6 +631,38 @@ START_TEST(the_ledger_balances_and_names_reasons)
 }
 END_TEST
 
+/* Hour 12 came with losses; 13 and 14 are owed: known to be unknown, in no sum. */
+START_TEST(an_hour_that_is_owed_has_a_row_of_nulls_and_says_since_when)
+{
+	struct maker m = begin("web-1", at("2026-11-22", 12));
+	const json_t *row;
+	json_t *j;
+
+	home_add_node("web-1", at("2026-11-22", 12));
+	m.meta.lost = 3;
+	store_closed(&m);
+	j = answer(ASK("ledger", at("2026-11-22", 13) + 60000, NOV("22"), ));
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "rows")), 1);
+	ck_assert_str_eq(string(item(j, "rows", 0), "verdict"), "lost");
+	json_decref(j);
+	j = answer(ASK("ledger", NOW, NOV("22"), ));
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "rows")), 3);
+	row = item(j, "rows", 1);
+	ck_assert_str_eq(string(row, "hour"), "2026-11-22T12:00:00.000Z");
+	ck_assert_str_eq(string(row, "verdict"), "waiting");
+	ck_assert_str_eq(string(row, "since"), "2026-11-22T12:00:00.000Z");
+	ck_assert(json_is_null(json_object_get(row, "received")));
+	ck_assert_int_eq(number(json_object_get(j, "totals"), "received"), 0);
+	json_decref(j);
+	j = answer(ASK("ledger", at("2026-11-22", 18), NOV("22"), ));
+	ck_assert_str_eq(string(item(j, "rows", 5), "verdict"), "silent");
+	json_decref(j);
+	j = answer(ASK("ledger", at("2026-11-29", 18), "from", "2026-11-22", "to", "2026-11-29", ));
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "rows")), 1 + 48);
+	json_decref(j);
+}
+END_TEST
+
 START_TEST(me_tells_what_there_is_to_choose_from)
 {
 	struct maker m = begin("web-1", at("2026-11-22", 13));
@@ -685,6 +717,7 @@ main(void)
 	tcase_add_test(t, a_node_that_never_sent_is_missing_from_its_beginning_on);
 	tcase_add_test(t, lost_events_are_shown_where_they_were_lost);
 	tcase_add_test(t, the_ledger_balances_and_names_reasons);
+	tcase_add_test(t, an_hour_that_is_owed_has_a_row_of_nulls_and_says_since_when);
 	tcase_add_test(t, me_tells_what_there_is_to_choose_from);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

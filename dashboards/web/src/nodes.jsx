@@ -80,6 +80,12 @@ function imbalance(row) {
 	return REFUSED.reduce((rest, verdict) => rest - (row[verdict] || 0), (row.received || 0) - (row.accepted || 0));
 }
 
+/* "complete", "waiting since 14:00", "17 lost". */
+function hourState(r, zone) {
+	if (r.verdict === 'lost') return `${number(r.lost + r.udp_dropped)} lost`;
+	return r.since ? `${r.verdict} since ${moment(r.since, zone)}` : r.verdict;
+}
+
 function Balance({totals}) {
 	const off = imbalance(totals);
 	const waiting = (totals.accepted || 0) - (totals.stored || 0) - (totals.merged || 0);
@@ -123,7 +129,7 @@ function Ledger({ledger, days, zone}) {
 									<th scope="row">{moment(r.hour, zone)}</th>
 									<td>{r.node}</td>
 									{COLUMNS.map((c) => <td class={`num${r[c] ? (LOST.includes(c) ? ' bad' : '') : ' zero'}`} key={c}>{number(r[c])}</td>)}
-									<td><Badge verdict={r.verdict} /></td>
+									<td><Badge verdict={r.verdict}>{hourState(r, zone)}</Badge></td>
 								</tr>
 							))}
 						</tbody>
