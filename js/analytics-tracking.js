@@ -67,7 +67,8 @@
 			content_type: data.contentType,
 			content_id: data.contentId,
 			event_id: data.eventId || uuid(),
-			event: data.event || undefined,
+			/* xhr is undefined so far, and so not written. */
+			event: data.event || xhr,
 			site: data.site || options.site,
 			session: session,
 			webdriver: navigator.webdriver,
