@@ -6,6 +6,8 @@
 #   make torture    KILLS=1000 SEED=n: kill -9 under load   make install DESTDIR= PREFIX=/usr/local
 #   make bots       recall and false positives of the bot classifier
 #   make rolling    RESTARTS=20 REQUESTS=100000: restarts of both programs under load
+#   make test-browsers  the tracker in Chromium, Firefox and WebKit: a table
+#   make test-recipes   packaging/recipes in the real web servers
 #   make deps       Debian packages that are missing
 #   make bench      costs per event, as ratios to references; ROUNDS=5
 #   make clean      removes build/
@@ -146,6 +148,13 @@ asan tsan: deps
 	@$(MAKE) --no-print-directory VARIANT=$@ PARTS="$(or $(PARTS),unit scenario)" run-tests
 run-tests:
 	@$(RUN_TESTS)
+test-browsers: deps
+	@test/lib/deps browsers && $(MAKE) $(J) --no-print-directory all test/browser/node_modules/.package-lock.json \
+		|| { echo '0 passed, 1 failed'; exit 1; }
+	@FOOTFALL_BIN=$(B) node test/browser/matrix.mjs
+test-recipes: deps
+	@PYTHON=$(PYTHON) test/lib/deps recipes && $(MAKE) $(J) --no-print-directory all || { echo '0 passed, 1 failed'; exit 1; }
+	@FOOTFALL_BIN=$(B) $(PYTHON) -m pytest -q -p no:cacheprovider test/scenario/test_recipes.py
 cover: deps
 	@test/lib/deps cover
 	@$(MAKE) $(J) VARIANT=cover tests
@@ -189,4 +198,4 @@ clean:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all bots unit replays tests run-tests deps run test asan tsan cover fuzz lint torture rolling example install bench bench-tools clean
+.PHONY: all bots unit replays tests run-tests test-browsers test-recipes deps run test asan tsan cover fuzz lint torture rolling example install bench bench-tools clean

@@ -14,11 +14,11 @@ import {chromium} from 'playwright-core';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const BIN = resolve(ROOT, process.env.FOOTFALL_BIN || 'build/release');
-const PATIENCE_MS = 1000 * Number(process.env.FOOTFALL_PATIENCE || 60);
-const CHROMIUM = process.env.FOOTFALL_CHROMIUM || '/usr/bin/chromium';
+export const PATIENCE_MS = 1000 * Number(process.env.FOOTFALL_PATIENCE || 60);
+export const CHROMIUM = process.env.FOOTFALL_CHROMIUM || '/usr/bin/chromium';
 
 /* Nothing leaves the machine, and nothing needs what a container lacks. */
-const CHROMIUM_ARGS = [
+export const CHROMIUM_ARGS = [
 	'--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
 	'--disable-component-update', '--disable-sync',
 ];
@@ -63,6 +63,7 @@ class Program {
 		const log = openSync(this.log, 'a');
 		const listen = join(this.listenDir, 'listen');
 		rmSync(listen, {force: true});
+		this.code = undefined;
 		this.process = spawn(this.binary, ['run', '-c', this.conf], {stdio: ['ignore', log, log]});
 		this.ended = new Promise((done) => this.process.once('close', (code, signal) => {
 			this.code = code ?? signal;
@@ -154,15 +155,18 @@ export async function startFarm({http: httpOptions = {}, admit = {}, central: ce
 	});
 }
 
-/* Serves pages by path, and hands /api/ and /js/ on to `upstream` as a site's own web server would. */
+/* Serves pages by path, and hands /api/ and /js/ on to `upstream` as a site's own web server would. A page is its text,
+ * or {html, headers}. `hits` has each request for a page, `beacons` the body of each that was to be handed on. */
 export async function startSite() {
 	const pages = new Map();
-	const site = {pages, upstream: null, failures: []};
+	const site = {pages, upstream: null, failures: [], hits: [], beacons: []};
 	const server = http.createServer((req, res) => {
 		const path = req.url.split('?')[0];
 		if (/^\/(api|js)\//.test(path)) return proxy(site, req, res);
-		const html = path === '/favicon.ico' ? '' : pages.get(path);
-		res.writeHead(html === undefined ? 404 : 200, {'Content-Type': 'text/html; charset=utf-8'});
+		const page = path === '/favicon.ico' ? '' : pages.get(path);
+		const {html, headers} = typeof page === 'object' ? page : {html: page};
+		site.hits.push({path, headers: req.headers});
+		res.writeHead(html === undefined ? 404 : 200, {'Content-Type': 'text/html; charset=utf-8', ...headers});
 		return res.end(html === undefined ? '' : html);
 	});
 	await new Promise((done) => server.listen(0, '127.0.0.1', done));
@@ -186,6 +190,9 @@ function proxy(site, req, res) {
 		site.failures.push(`${req.method} ${req.url}: ${e.message}`);
 		res.destroy();
 	});
+	let body = '';
+	req.on('data', (d) => (body += d));
+	req.on('end', () => body && site.beacons.push(body));
 	req.pipe(onward);
 }
 
