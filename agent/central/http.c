@@ -307,18 +307,19 @@ older_remain(struct http_server *s, struct mono_us moment)
 	return found;
 }
 
-/* Shuts the reading half of connections that wait for a request: one that has arrived by then is
+/* Shuts the reading half of connections that have waited for a request for idle_ms: one that has arrived by then is
  * still read and answered, and behind it libmicrohttpd sees the end. How many are left. */
 static size_t
-hang_up(struct http_server *s)
+hang_up(struct http_server *s, int64_t idle_ms)
 {
-	int64_t fresh_us = mono_now().us - FRESH_MS * INT64_C(1000);
+	int64_t now_us = mono_now().us, fresh_us = (idle_ms + FRESH_MS) * INT64_C(1000);
 	struct http_connection *c;
 	size_t n = 0;
 
 	pthread_mutex_lock(&s->lock);
 	for (c = s->connections; c; c = c->next, n++) {
-		if (c->hung_up || c->busy || (!c->served && c->opened.us > fresh_us))
+		if (c->hung_up || c->busy ||
+		    now_us - c->since.us < (c->served ? idle_ms * 1000 : fresh_us))
 			continue;
 		shutdown(c->fd, SHUT_RD);
 		c->hung_up = true;
@@ -337,14 +338,17 @@ drain(struct http_server *s, int64_t drain_ms)
 	atomic_store(&s->draining, true);
 	log_info("draining: every answer is its connection's last", "most_ms=%lld",
 		 (long long)drain_ms);
-	while (older_remain(s, begin) && mono_now().us < until)
+	while (older_remain(s, begin) && mono_now().us < until) {
+		/* who has been silent for so long by now need not be waited for */
+		hang_up(s, drain_ms);
 		nanosleep(&step, NULL);
+	}
 	stop_listening(s);
 	/* a thread that had accepted a connection before may still be about to enter it */
 	nanosleep(&step, NULL);
 	begin = mono_now();
 	while (
-	    (hang_up(s) > 0 && mono_now().us < begin.us + FINISH_MS * INT64_C(1000)) ||
+	    (hang_up(s, 0) > 0 && mono_now().us < begin.us + FINISH_MS * INT64_C(1000)) ||
 	    (atomic_load(&s->active) > 0 && mono_now().us < begin.us + ACTIVE_MS * INT64_C(1000)))
 		nanosleep(&step, NULL);
 }

@@ -467,12 +467,12 @@ older_remain(struct ingest_http *h, int64_t moment_ms)
 }
 
 static void
-hang_up(struct ingest_http *h)
+hang_up(struct ingest_http *h, int64_t idle_ms, int64_t fresh_ms)
 {
 	size_t i;
 
 	for (i = 0; i < h->n_workers; i++)
-		http_worker_hang_up(&h->worker[i], FRESH_MS);
+		http_worker_hang_up(&h->worker[i], idle_ms, fresh_ms);
 }
 
 void
@@ -486,12 +486,15 @@ ingest_http_drain(struct ingest_http *h, int64_t drain_ms)
 	atomic_store(&h->draining, true);
 	log_info("draining: every answer is its connection's last", "most_ms=%lld",
 		 (long long)drain_ms);
-	while (older_remain(h, begin) && mono_now().us / 1000 < until)
+	while (older_remain(h, begin) && mono_now().us / 1000 < until) {
+		/* who has been silent for so long by now need not be waited for */
+		hang_up(h, drain_ms, drain_ms + FRESH_MS);
 		nanosleep(&step, NULL);
+	}
 	stop_listening(h);
 	until = mono_now().us / 1000 + FINISH_MS;
 	while (!is_drained(h) && mono_now().us / 1000 < until) {
-		hang_up(h);
+		hang_up(h, 0, FRESH_MS);
 		nanosleep(&step, NULL);
 	}
 }

@@ -99,16 +99,28 @@ http_worker_older(struct http_worker *w, int64_t moment_ms)
 /* Only the reading half is shut. A request that has arrived by then, even one that the daemon did
  * not see yet, is still read and answered; behind it the daemon sees the end of the stream and
  * closes. So the only request that can meet a closed connection is one under way at that moment. */
-void
-http_worker_hang_up(struct http_worker *w, int64_t fresh_ms)
+static bool
+waits_for(const struct http_conn *k, int64_t idle_ms, int64_t fresh_ms)
 {
-	int64_t fresh_since = now_ms() - fresh_ms;
+	switch (atomic_load(&k->turn)) {
+	case TURN_WAITS:
+		return now_ms() - atomic_load(&k->waits_since_ms) >= idle_ms;
+	case TURN_FRESH:
+		return now_ms() - k->since_ms >= fresh_ms;
+	case TURN_BUSY:
+		break;
+	}
+	return false;
+}
+
+void
+http_worker_hang_up(struct http_worker *w, int64_t idle_ms, int64_t fresh_ms)
+{
 	struct http_conn *k;
 
 	pthread_mutex_lock(&w->lock);
 	for (k = w->open; k; k = k->next) {
-		if (k->hung_up || atomic_load(&k->turn) == TURN_BUSY ||
-		    (atomic_load(&k->turn) == TURN_FRESH && k->since_ms > fresh_since))
+		if (k->hung_up || !waits_for(k, idle_ms, fresh_ms))
 			continue;
 		shutdown(k->fd, SHUT_RD);
 		k->hung_up = true;
@@ -268,6 +280,7 @@ http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls
 		k->body = NULL;
 	}
 	k->stage = STAGE_IDLE;
+	atomic_store(&k->waits_since_ms, now_ms());
 	atomic_store(&k->turn, TURN_WAITS);
 	set_deadline(k, w->http->c->http_idle_timeout + w->http->c->http_request_timeout);
 }

@@ -68,7 +68,8 @@ struct http_conn {
 	bool hung_up;
 	/* atomic: written by the owner, read by the sweep and the drain */
 	_Atomic enum http_turn turn;
-	_Atomic int64_t deadline_ms; /* monotonic */
+	_Atomic int64_t waits_since_ms; /* in TURN_WAITS; monotonic */
+	_Atomic int64_t deadline_ms;    /* monotonic */
 };
 
 struct http_worker {
@@ -138,10 +139,10 @@ bool http_conn_keep(struct http_worker *w, struct http_conn *k, const char *byte
 /* Shuts down the sockets of requests whose time is over. */
 void http_worker_sweep(struct http_worker *w);
 
-/* For the drain: connections that were open at a moment, and hanging up on those that wait for
- * a request, or have been open for longer than fresh_ms without one. */
+/* For the drain: connections that were open at a moment, and hanging up on those that have waited
+ * for another request for idle_ms, or for their first one for fresh_ms. */
 size_t http_worker_older(struct http_worker *w, int64_t moment_ms);
-void http_worker_hang_up(struct http_worker *w, int64_t fresh_ms);
+void http_worker_hang_up(struct http_worker *w, int64_t idle_ms, int64_t fresh_ms);
 
 /* -- ingest_http_request.c -- */
 

@@ -150,6 +150,27 @@ def test_a_kept_connection_gets_one_more_answer_and_is_told_that_it_is_the_last(
     assert agent.process.wait(timeout=30) == 0  # long before the minute is over
 
 
+@pytest.mark.parametrize("name", ["agent", "central"])
+def test_who_has_been_silent_for_long_is_not_waited_for(farm, name):
+    program = held_agent(farm, drain="3s") if name == "agent" else farm.central(drain="3s")
+    program.start()
+    address = program.http if name == "agent" else program.address
+    ask = beacon_bytes() if name == "agent" else b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def answer(connection):
+        connection.sendall(ask)
+        return connection.recv(4096)
+
+    with connect(address) as silent, connect(address) as recent:
+        assert answer(silent).startswith(b"HTTP/1.1 200")
+        time.sleep(3.1)  # as long as the drain
+        assert answer(recent).startswith(b"HTTP/1.1 200")
+        terminate(program)
+        assert silent.recv(1) == b""
+        assert b"Connection: close" in answer(recent)  # for whom the drain still lasts
+    assert program.process.wait(timeout=30) == 0
+
+
 def test_a_silent_connection_is_closed_after_the_drain_and_not_reset(farm):
     agent = held_agent(farm, drain="0s").start()
     with connect(agent.http) as kept, connect(agent.http) as mute:
@@ -287,9 +308,11 @@ def test_systemds_own_activation_works(farm, name):
         free.bind(("127.0.0.1", 0))
         address = "127.0.0.1:{}".format(free.getsockname()[1])
     plain = program.command("run")
+    # it passes on no variables but those that it is told to
+    options = [f"-E{name}" for name in os.environ if name.endswith("SAN_OPTIONS")]
     with open(program.log_path, "ab") as log:
         program.process = subprocess.Popen(
-            [activate, "-l", address, f"--fdname={kind}", *plain], stdout=log, stderr=log
+            [activate, "-l", address, f"--fdname={kind}", *options, *plain], stdout=log, stderr=log
         )
     farm.started.append(program)
     wait_for("the socket", lambda: "Listening" in program.log())

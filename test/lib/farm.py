@@ -183,6 +183,7 @@ class Central(Program):
                     "listen": ["127.0.0.1:0"],
                     "data_dir": self.data_dir,
                     "cache": "16m",
+                    "drain": "200ms",
                     **options,
                 }
             },
@@ -229,7 +230,7 @@ class Agent(Program):
         directory.mkdir(parents=True, exist_ok=True)
         base = {
             "node": {"name": name, "state_dir": self.state_dir},
-            "http": {"listen": ["127.0.0.1:0"]},
+            "http": {"listen": ["127.0.0.1:0"], "drain": "200ms"},
             "udp": {"listen": ["127.0.0.1:0"]},
             "admin": {"listen": "127.0.0.1:0"},
             "admit": {},
