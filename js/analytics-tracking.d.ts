@@ -12,6 +12,10 @@ export interface FootfallBeacon {
 	/** Name of the event; `view` where absent. */
 	event?: string;
 	site?: string;
+	/** UUID of the session, where the page asks for sessions. */
+	session?: string;
+	/** What navigator.webdriver says. */
+	webdriver?: boolean;
 	/** Scheme and host of the referring page; empty for a direct visit. */
 	referrer?: string;
 }
@@ -32,4 +36,12 @@ export interface FootfallScriptAttributes {
 	'data-site'?: string;
 	'data-debug'?: string | boolean;
 	'data-respect-privacy'?: string | boolean;
+	'data-session'?: string | boolean;
+}
+
+declare global {
+	interface Storage {
+		/** `off` opts out of being counted; else the tracker's own, with `data-session`. */
+		footfall?: string;
+	}
 }

@@ -1,6 +1,7 @@
 /* build.mjs -- minifies the tracker, and fails when it has grown too large or is no ES5.
  *
- *   npm run build -- --out FILE     or OUT=FILE npm run build; default dist/analytics-tracking.min.js
+ *   npm run build -- --out FILE     or OUT=FILE npm run build
+ *   npm run build                   what is published: dist/analytics-tracking.min.js and the module dist/analytics-tracking.mjs
  *
  * A relative FILE is meant from where npm was called (INIT_CWD), so that a Makefile at the root of the
  * tree can say `npm --prefix js run build -- --out build/release/gen/analytics-tracking.min.js`.
@@ -20,7 +21,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 function outPath() {
 	const {values} = parseArgs({options: {out: {type: 'string'}}});
 	const given = values.out || process.env.OUT;
-	return given ? resolve(process.env.INIT_CWD || process.cwd(), given) : resolve(here, 'dist/analytics-tracking.min.js');
+	return given ? resolve(process.env.INIT_CWD || process.cwd(), given) : '';
 }
 
 /* collapse_vars makes the text shorter and its compressed form longer. */
@@ -44,7 +45,19 @@ if (size > LIMIT) {
 	process.exit(1);
 }
 const out = outPath();
-mkdirSync(dirname(out), {recursive: true});
-writeFileSync(out, code);
-const integrity = createHash('sha384').update(code).digest('base64');
-console.log(`${out}: ${code.length} bytes, ${size} gzipped (limit ${LIMIT}), integrity sha384-${integrity}`);
+
+function write(path, text) {
+	mkdirSync(dirname(path), {recursive: true});
+	writeFileSync(path, text);
+	const integrity = createHash('sha384').update(text).digest('base64');
+	const gzipped = gzipSync(text, {level: 9}).length;
+	console.log(`${path}: ${text.length} bytes, ${gzipped} gzipped (limit ${LIMIT}), integrity sha384-${integrity}`);
+}
+
+if (out) {
+	write(out, code);
+} else {
+	write(resolve(here, 'dist/analytics-tracking.min.js'), code);
+	/* The same as a module, which a server that renders pages may import: without a document it does nothing. */
+	write(resolve(here, 'dist/analytics-tracking.mjs'), `if(typeof document!=="undefined"){${code}}export{};`);
+}
