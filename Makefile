@@ -144,7 +144,7 @@ test: deps
 	@$(MAKE) $(J) tests && $(MAKE) $(J) VARIANT=crash all && $(MAKE) $(J) VARIANT=asan replays || { echo '0 passed, 1 failed'; exit 1; }
 	@$(RUN_TESTS)
 asan tsan: deps
-	@$(MAKE) $(J) VARIANT=$@ tests || { echo '0 passed, 1 failed'; exit 1; }
+	@$(MAKE) $(J) VARIANT=$@ tests && $(MAKE) $(J) VARIANT=crash all || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory VARIANT=$@ PARTS="$(or $(PARTS),unit scenario)" run-tests
 run-tests:
 	@$(RUN_TESTS)
