@@ -212,7 +212,9 @@ export const CASES = {
 		const [id, event] = [run.content(1), randomUUID()];
 		const blocked = `data-endpoint="http://127.0.0.1:${await closedPort()}/api/track-view/"`;
 		await run.farm.emit([{type: 'video', id, eid: event}]);
-		const tab = await run.open(run.page(mark(id, `data-event-id="${event}"`), {script: blocked}));
+		const tab = await run.open(run.page(mark(id, `data-event-id="${event}"`), {script: blocked, clock: true}));
+		await tab.run(`void (advance(600), document.dispatchEvent(new Event('visibilitychange')))`);
+		await until('the attempt', () => tab.run(`!document.querySelector('p').dataset.eventId`));
 		await run.noErrors(tab);
 	},
 
