@@ -286,6 +286,21 @@ START_TEST(a_refused_batch_is_set_aside_and_does_not_stop_the_next)
 }
 END_TEST
 
+/* Pauses of up to 100 ms: 20 tries in a second, and 64 are out of reach; without pauses there are
+ * hundreds. */
+START_TEST(a_failing_central_is_not_tried_without_pause)
+{
+	const struct said script[] = {{500, ""}};
+	char why[CENTRAL_WHY_MAX] = "";
+
+	start(central_start(script, 1));
+	put(1);
+	ck_assert_int_eq(wait_for(1, 1000, why), -ETIMEDOUT);
+	ck_assert_uint_ge(got(), 1);
+	ck_assert_uint_lt(got(), 64);
+}
+END_TEST
+
 START_TEST(waiting_for_an_unreachable_central_ends_with_the_reason)
 {
 	char why[CENTRAL_WHY_MAX] = "";
@@ -463,6 +478,7 @@ main(void)
 	tcase_add_test(c, batches_go_oldest_first_under_the_token_and_are_then_removed);
 	LOOP(c, whatever_is_no_clear_answer_is_tried_again_and_nothing_is_removed, retried);
 	LOOP(c, a_refused_batch_is_set_aside_and_does_not_stop_the_next, refused);
+	tcase_add_test(c, a_failing_central_is_not_tried_without_pause);
 	tcase_add_test(c, waiting_for_an_unreachable_central_ends_with_the_reason);
 	tcase_add_test(c, stopping_sends_what_waits);
 	tcase_add_test(c, a_token_that_others_may_read_is_not_sent);
