@@ -619,6 +619,28 @@ START_TEST(rebuild_after_retain_keeps_what_it_cannot_compute)
 }
 END_TEST
 
+START_TEST(rebuild_without_the_last_batches_gives_none_their_numbers)
+{
+	struct store *s = open_store();
+	struct store_retained sum;
+	struct store_verified v;
+	uint64_t last;
+
+	fill(s);
+	last = s->totals.ordinal;
+	ck_assert_int_eq(store_retain(s, NOON + 40 * DAY_MS, NOON, NULL, &sum), 0);
+	ck_assert_uint_eq(sum.batches, last);
+	store_close(s);
+	ck_assert_int_eq(store_rebuild(&conf, NULL, &v), 0);
+	s = open_store();
+	ck_assert_uint_eq(s->totals.ordinal, last);
+	apply_at(s, "web-1", 7, NOON + 60 * DAY_MS);
+	ck_assert_uint_eq(s->totals.ordinal, last + 1);
+	assert_clean(s);
+	store_close(s);
+}
+END_TEST
+
 /* -- salts -- */
 
 static const struct hash_key *wanted;
@@ -697,6 +719,7 @@ main(void)
 	tcase_add_test(t, what_was_stopped_is_no_backup_and_no_store);
 	tcase_add_test(t, retain_removes_hours_and_batches_and_verify_knows);
 	tcase_add_test(t, rebuild_after_retain_keeps_what_it_cannot_compute);
+	tcase_add_test(t, rebuild_without_the_last_batches_gives_none_their_numbers);
 	tcase_add_test(t, a_salt_is_in_no_file_of_the_data_directory_when_its_time_is_over);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
