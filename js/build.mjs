@@ -24,11 +24,11 @@ function outPath() {
 	return given ? resolve(process.env.INIT_CWD || process.cwd(), given) : '';
 }
 
-/* collapse_vars makes the text shorter and its compressed form longer. */
+/* collapse_vars makes the text shorter and its compressed form longer; hoist_vars the other way round. */
 async function minified(source) {
 	const {code} = await minify(source, {
 		ecma: 5,
-		compress: {ecma: 5, passes: 3, collapse_vars: false, booleans_as_integers: true},
+		compress: {ecma: 5, passes: 3, collapse_vars: false, hoist_vars: true, booleans_as_integers: true},
 		mangle: true,
 	});
 	return code;

@@ -261,7 +261,11 @@ test('an element that is added later, and one that gets another content, are cou
 	await untilCounted(first);
 	await page.evaluate((html) => document.body.insertAdjacentHTML('beforeend', html), mark(second));
 	await untilCounted(second);
-	await page.evaluate((id) => document.querySelector('p').setAttribute('data-content-id', id), third);
+	await page.evaluate((id) => {
+		const p = document.querySelector('p');
+		p.setAttribute('data-content-id', id);
+		p.textContent = 'the other one'; /* what is shown changes with it */
+	}, third);
 	await untilCounted(third);
 	assert.equal(await totalOf(first), 1);
 }));
