@@ -332,11 +332,11 @@ until_due(const struct forwarder *f)
 	return left > 0 ? left : 0;
 }
 
-/* After a failure: ends early when somebody waits, at a reload and at a stop. */
+/* Ends early when somebody waits, at a reload and at a stop. */
 static void
-rest(struct forwarder *f)
+pause_for(struct forwarder *f, int64_t ms)
 {
-	struct timespec until = at_ms(now_ms() + jitter(f->failures++, f->c->forward_retry_max));
+	struct timespec until = at_ms(now_ms() + ms);
 
 	pthread_mutex_lock(&f->lock);
 	while (!f->stopping && !f->kicked)
@@ -346,6 +346,16 @@ rest(struct forwarder *f)
 		f->failures = 0;
 	f->kicked = false;
 	pthread_mutex_unlock(&f->lock);
+}
+
+/* Nothing was to be done: until there is. Without a central, batches that wait are nothing. */
+static void
+wait_for_work(struct forwarder *f)
+{
+	if (f->central)
+		spool_wait(f->spool, until_due(f));
+	else
+		pause_for(f, until_due(f));
 }
 
 static void
@@ -368,11 +378,11 @@ forward_main(void *ctx)
 		tend(f);
 		step = f->central ? send_oldest(f) : STEP_NOTHING;
 		if (step == STEP_FAILED)
-			rest(f);
+			pause_for(f, jitter(f->failures++, f->c->forward_retry_max));
 		else
 			f->failures = 0;
 		if (step == STEP_NOTHING && !is_stopping(f))
-			spool_wait(f->spool, until_due(f));
+			wait_for_work(f);
 	}
 	last_tries(f);
 	return NULL;

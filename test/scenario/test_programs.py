@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -159,6 +160,20 @@ def test_flush_without_a_central_fails_and_says_why(farm):
     assert done.stderr.strip()
     central.start()
     agent.flush()
+
+
+def cpu_s(program):
+    fields = open(f"/proc/{program.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_batches_that_nobody_takes_cost_no_cpu_time(farm):
+    alone = farm.agent("web-1", batch={"interval": "1s"}).start()
+    assert alone.beacon(body()).status == 200
+    wait_for("a batch in the spool", lambda: alone.status()["spool"]["batches"] > 0)
+    before, began = cpu_s(alone), time.monotonic()
+    wait_for("two seconds", lambda: time.monotonic() > began + 2)
+    assert cpu_s(alone) - before < 1  # it spun on one core for as long as a batch waited
 
 
 def test_a_wrong_token_stores_nothing_and_loses_nothing(farm):
