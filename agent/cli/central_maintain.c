@@ -218,8 +218,9 @@ verify_stopped(struct cli *cli)
 	return code;
 }
 
-int
-central_verify(struct cli *cli)
+/* For what can be done inside the running central and beside a stopped one. */
+static int
+either_way(struct cli *cli, int (*if_running)(struct cli *cli), int (*if_stopped)(struct cli *cli))
 {
 	int running;
 
@@ -230,7 +231,13 @@ central_verify(struct cli *cli)
 	running = is_running(cli->conf);
 	if (running < 0)
 		return cli_fail(cli, "%s: %s", cli->conf->central_data_dir, strerror(-running));
-	return running ? verify_running(cli) : verify_stopped(cli);
+	return running ? if_running(cli) : if_stopped(cli);
+}
+
+int
+central_verify(struct cli *cli)
+{
+	return either_way(cli, verify_running, verify_stopped);
 }
 
 /* -- rebuild -- */
@@ -377,14 +384,5 @@ retain_stopped(struct cli *cli)
 int
 central_retain(struct cli *cli)
 {
-	int running;
-
-	if (!cli_args_are(cli, 0, 0))
-		return cli_usage(cli);
-	if (prepare(cli))
-		return CLI_FAILED;
-	running = is_running(cli->conf);
-	if (running < 0)
-		return cli_fail(cli, "%s: %s", cli->conf->central_data_dir, strerror(-running));
-	return running ? retain_running(cli) : retain_stopped(cli);
+	return either_way(cli, retain_running, retain_stopped);
 }
