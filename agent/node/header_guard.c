@@ -2,6 +2,8 @@
 
 #include <strings.h>
 
+#include "base/http_head.h"
+
 /* Length first: most lines of a browser match none of the names, and this runs for every line. */
 #define IS(t, literal) \
 	((t).len == sizeof(literal) - 1 && strncasecmp((t).at, literal, sizeof(literal) - 1) == 0)
@@ -10,58 +12,6 @@ static bool
 refuse(struct header_set *h, const char *fault)
 {
 	h->fault = fault;
-	return false;
-}
-
-/* tchar of RFC 9110, section 5.6.2 */
-static bool
-is_token(struct text t)
-{
-	static const bool ok[256] = {
-	    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-	    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
-	    ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
-	    ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1,  ['f'] = 1, ['g'] = 1,
-	    ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1,  ['n'] = 1, ['o'] = 1,
-	    ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1,  ['v'] = 1, ['w'] = 1,
-	    ['x'] = 1, ['y'] = 1, ['z'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1,  ['D'] = 1, ['E'] = 1,
-	    ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1,  ['L'] = 1, ['M'] = 1,
-	    ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1,  ['T'] = 1, ['U'] = 1,
-	    ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
-	};
-	size_t i;
-
-	for (i = 0; i < t.len; i++)
-		if (!ok[(uint8_t)t.at[i]])
-			return false;
-	return t.len > 0;
-}
-
-/* Whether one of eight bytes may be a control character (a tab is one of those that may). */
-static bool
-may_be_control(uint64_t x)
-{
-	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
-	uint64_t below_blank = (x - 0x20 * ones) & ~x;
-	uint64_t deletes = x ^ 0x7f * ones;
-
-	return ((below_blank | ((deletes - ones) & ~deletes)) & tops) != 0;
-}
-
-static bool
-has_control(struct text t)
-{
-	size_t i = 0;
-	uint64_t x;
-
-	for (; i + 8 <= t.len; i += 8) {
-		memcpy(&x, t.at + i, 8);
-		if (may_be_control(x))
-			break;
-	}
-	for (; i < t.len; i++)
-		if (((uint8_t)t.at[i] < 0x20 && t.at[i] != '\t') || t.at[i] == 0x7f)
-			return true;
 	return false;
 }
 
@@ -206,9 +156,9 @@ header_see(struct header_set *h, struct text name, struct text value)
 {
 	if (!value.at)
 		value.at = ""; /* absent and empty differ here: a second line is one too many */
-	if (!is_token(name))
+	if (!http_is_token(name))
 		return refuse(h, "a header's name is no token");
-	if (has_control(value))
+	if (http_has_control(value))
 		return refuse(h, "a header holds a control character");
 	if (IS(name, "content-length"))
 		return see_length(h, value);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/http_head.h"
 #include "base/log.h"
 #include "base/passed.h"
 #include "stats/stats.h"
@@ -320,7 +321,9 @@ start_daemon(struct ingest_http *h, struct http_worker *w)
 #if MHD_VERSION >= 0x00097701
 	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #else
-	    MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	    /* all that strictness adds there are a wordless end for a blank in the target and two
+	     * status lines for a missing Host: the header guard sees to both */
+	    MHD_OPTION_STRICT_FOR_CLIENT, h->hidden_lines ? 0 : 1,
 #endif
 	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (!w->daemon) {
@@ -373,6 +376,7 @@ http_new(const struct conf *c, struct admit_worker *const *workers)
 		return NULL;
 	h->c = c;
 	h->stop_fd = -1;
+	h->hidden_lines = http_head_is_hidden(MHD_get_version());
 	h->country_header = text_of(c->http_country_header);
 	h->worker = calloc((size_t)c->http_workers, sizeof(*h->worker));
 	for (i = 0; h->worker && i < (size_t)c->http_workers; i++) {

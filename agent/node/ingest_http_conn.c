@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/http_head.h"
 #include "stats/stats.h"
 
 static int64_t
@@ -235,8 +236,9 @@ http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *connection
 	struct http_worker *w = cls;
 	struct http_conn *k = http_conn_of(connection);
 
-	(void)uri;
 	if (k) {
+		k->target = text_of(uri);
+		k->plain_target = http_target_is_plain(k->target);
 		set_deadline(k, w->http->c->http_request_timeout);
 		atomic_store(&k->turn, TURN_BUSY);
 	}

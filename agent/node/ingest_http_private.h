@@ -56,6 +56,8 @@ struct http_conn {
 	enum answer answer;
 	const struct static_file *file; /* answered with this instead */
 	bool close;
+	struct text target; /* of the request as it came; its bytes are decoded in place later */
+	bool plain_target;
 	struct text origin, accept_encoding, if_none_match; /* lent by the request's headers */
 	int64_t retry_ms;
 	uint64_t length;        /* of the body, as announced */
@@ -108,6 +110,7 @@ struct ingest_http {
 	/* constant after start */
 	const struct conf *c;
 	struct text country_header;
+	bool hidden_lines; /* http_head.h: this libmicrohttpd must be watched */
 	struct http_worker *worker;
 	size_t n_workers;
 	struct http_listener *listener;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/http_head.h"
 #include "stats/stats.h"
 
 /* A refused body up to this size is read and thrown away, so that the client gets the answer and
@@ -215,14 +216,43 @@ begin_file(struct http_conn *k, const char *method, const struct static_file *fi
 	decide(k, ANSWER_NOT_GET);
 }
 
+struct reading {
+	struct header_set *h;
+	struct http_head head;
+};
+
 static enum MHD_Result
 see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
 	   size_t value_len)
 {
+	struct reading *r = ctx;
+	struct text n = {name, name_len}, v = {value, value_len};
+
 	(void)kind;
-	return header_see(ctx, (struct text){name, name_len}, (struct text){value, value_len})
-		   ? MHD_YES
-		   : MHD_NO;
+	http_head_see(&r->head, n, v);
+	return header_see(r->h, n, v) ? MHD_YES : MHD_NO;
+}
+
+/* Headers into *h, with h->fault when they, or the request line, are refused. */
+static void
+read_head(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connection,
+	  const char *method, const char *version, struct header_set *h)
+{
+	struct reading r = {.h = h};
+	const union MHD_ConnectionInfo *len;
+
+	header_set_init(h, w->join, w->http->country_header);
+	http_head_begin(&r.head, method, k->target, version);
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &r);
+	if (h->fault || !header_done(h, strcmp(version, MHD_HTTP_VERSION_1_0) == 0))
+		return;
+	if (!k->plain_target)
+		h->fault = "the target is not plain";
+	if (!w->http->hidden_lines)
+		return;
+	len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	if (!len || !http_head_done(&r.head, len->header_size))
+		h->fault = "a line does not end with CR LF, or holds a NUL";
 }
 
 static void
@@ -259,10 +289,7 @@ begin(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connect
 
 	stat_add(STAT_HTTP_REQUESTS, 1);
 	take_new_rules(w);
-	header_set_init(&h, w->join, w->http->country_header);
-	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &h);
-	if (!h.fault)
-		header_done(&h, strcmp(version, MHD_HTTP_VERSION_1_0) == 0);
+	read_head(w, k, connection, method, version, &h);
 	k->origin = h.origin;
 	k->accept_encoding = h.accept_encoding;
 	k->if_none_match = h.if_none_match;
