@@ -5,8 +5,8 @@
  *   ingest_udp  ┘
  *
  * Threads: main waits for signals. One worker per http.workers and one for datagrams, each with its
- * own journal writer; one accepter; one sealer; one forwarder; the admin endpoint's. Starting goes
- * from right to left, so that nothing is taken in before there is somewhere to put it; stopping from
+ * own journal writer; one accepter; one sealer; one forwarder; the admin endpoint's. Sockets are opened
+ * first and privileges given up (clients wait meanwhile); then starting goes from right to left, so that nothing is taken in before there is somewhere to put it; stopping from
  * left to right, so that everything taken in is sealed and, if the central answers, sent.
  */
 #include <errno.h>
@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/passed.h"
+#include "base/privileges.h"
 #include "cli/agent_commands.h"
 #include "cli/cli.h"
 #include "node/admin.h"
@@ -54,6 +55,36 @@ struct agent {
 	struct ingest_http *http;
 	struct batch_id epoch;
 };
+
+/* -- sockets, before any thread and before privileges are given up -- */
+
+static int
+open_sockets(const struct conf *c, struct agent *a)
+{
+	int err = admin_open(c, &a->admin);
+
+	if (!err)
+		err = ingest_udp_open(c, &a->udp);
+	if (!err)
+		err = ingest_http_open(c, &a->http);
+	return err;
+}
+
+/* SIGHUP reads the settings again, as the user that the agent is by then. */
+static int
+become_user(const struct cli *cli)
+{
+	int err = cli_become_user(cli);
+
+	if (err)
+		return err;
+	if (privileges_are_root())
+		log_warn("runs as root; node.user names a user to become", "user=%s", "root");
+	else if (cli->conf_path && access(cli->conf_path, R_OK) < 0)
+		log_warn("the settings cannot be read again: a reload will be refused",
+			 "file=%s error=\"%s\"", cli->conf_path, strerror(errno));
+	return 0;
+}
 
 /* -- stages, as they start -- */
 
@@ -169,7 +200,7 @@ start_admin(const struct conf *c, struct agent *a)
 				    .forwarder = a->forwarder,
 				    .epoch = a->epoch};
 
-	return admin_start(&parts, &a->admin);
+	return admin_start(a->admin, &parts);
 }
 
 static int
@@ -177,13 +208,14 @@ start_udp(const struct conf *c, struct agent *a)
 {
 	unsigned last = (unsigned)a->n_workers - 1;
 
-	return ingest_udp_start(c, a->worker[last], journal_writer(a->journal, last), &a->udp);
+	return ingest_udp_start(a->udp, c, a->worker[last], journal_writer(a->journal, last));
 }
 
 static int
 start_http(const struct conf *c, struct agent *a)
 {
-	return ingest_http_start(c, a->worker, &a->http);
+	(void)c;
+	return ingest_http_start(a->http, a->worker);
 }
 
 static void
@@ -251,7 +283,7 @@ stop(const struct conf *c, struct agent *a)
 
 	if (a->admin)
 		admin_ready(a->admin, false);
-	if (a->http)
+	if (a->lock_fd >= 0) /* else it is another agent's */
 		cli_listen_remove(c->node_state_dir);
 	/* datagrams are taken all the while: a long drain must not fill the sockets' buffers. Those
 	 * that came before the signal count; nobody can be told to send them again */
@@ -402,7 +434,11 @@ run(struct cli *cli)
 		return cli_fail(cli, "signals: %s", strerror(-err));
 	raise_file_limit(cli->conf);
 	passed_init();
-	err = start(cli->conf, &a);
+	err = open_sockets(cli->conf, &a);
+	if (!err)
+		err = become_user(cli);
+	if (!err)
+		err = start(cli->conf, &a);
 	if (!err) {
 		admin_ready(a.admin, true);
 		notify_ready();

@@ -4,6 +4,8 @@
  *   web ─▶ salts                     to nodes
  *   web ─▶ auth, query ─▶ store      questions, from people
  *
+ * Sockets are opened first, then privileges given up, then the rest started.
+ *
  * Threads: main waits for signals and tends the salts; all requests are answered by the HTTP server's
  * pool. Stopping goes the other way round: no more connections, running requests end, the store
  * closes last.
@@ -20,6 +22,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/passed.h"
+#include "base/privileges.h"
 #include "central/web.h"
 #include "cli/central_accounts.h"
 #include "cli/central_maintain.h"
@@ -97,7 +100,20 @@ start_web(const struct conf *c, struct central *s)
 				  .maintain = s->maintain,
 				  .pages = embedded_pages};
 
-	return web_start(&parts, &s->web);
+	return web_start(s->web, &parts);
+}
+
+/* Before any thread, and before anything that could fail without root. */
+static int
+open_sockets(struct cli *cli, struct central *s)
+{
+	int err = web_open(cli->conf, &s->web);
+
+	if (!err)
+		err = cli_become_user(cli);
+	if (!err && privileges_are_root())
+		log_warn("runs as root; central.user names a user to become", "user=%s", "root");
+	return err;
 }
 
 static int
@@ -151,7 +167,7 @@ start(const struct conf *c, struct central *s)
 static void
 stop(const struct conf *c, struct central *s)
 {
-	if (s->web)
+	if (s->store) /* which has the lock; else it is another central's */
 		cli_listen_remove(c->central_data_dir);
 	web_stop(s->web, c->central_drain);
 	query_free(s->query);
@@ -239,7 +255,9 @@ run(struct cli *cli)
 		return cli_usage(cli);
 	take_signals(&signals);
 	passed_init();
-	err = start(cli->conf, &s);
+	err = open_sockets(cli, &s);
+	if (!err)
+		err = start(cli->conf, &s);
 	if (!err) {
 		web_set_ready(s.web, true);
 		notify_ready();

@@ -196,15 +196,14 @@ prepare(int fd, const struct socket_address *a, int type, bool share)
 static int
 bind_and_listen(int fd, const struct socket_address *a, int type)
 {
-	struct sockaddr_un un;
+	/* chmod afterwards would follow what somebody put in its place */
+	mode_t mask = a->sa.ss_family == AF_UNIX ? umask(0111) : 0;
+	int err = bind(fd, (const struct sockaddr *)&a->sa, a->len) < 0 ? -errno : 0;
 
-	if (bind(fd, (const struct sockaddr *)&a->sa, a->len) < 0)
-		return -errno;
-	if (a->sa.ss_family == AF_UNIX) {
-		memcpy(&un, &a->sa, sizeof(un));
-		if (chmod(un.sun_path, 0666) < 0)
-			return -errno;
-	}
+	if (a->sa.ss_family == AF_UNIX)
+		umask(mask);
+	if (err)
+		return err;
 	if (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)
 		return -errno;
 	return 0;

@@ -144,10 +144,10 @@ take_passed(struct http_server *s)
 }
 
 static int
-open_socket(struct http_server *s, size_t i)
+open_socket(struct http_server *s, const char *text, size_t i)
 {
 	struct socket_address address;
-	int fd = socket_address_parse(s->setup.listen[i], &address);
+	int fd = socket_address_parse(text, &address);
 
 	if (fd == 0) {
 		fd = passed_take_at(&address, SOCK_STREAM);
@@ -155,8 +155,7 @@ open_socket(struct http_server *s, size_t i)
 			fd = socket_listen(&address, SOCK_STREAM, false);
 	}
 	if (fd < 0) {
-		log_error("cannot listen", "address=%s error=\"%s\"", s->setup.listen[i],
-			  strerror(-fd));
+		log_error("cannot listen", "address=%s error=\"%s\"", text, strerror(-fd));
 		return fd;
 	}
 	s->fd[i] = fd;
@@ -242,38 +241,44 @@ init_locks(struct http_server *s)
 }
 
 int
-http_start(const struct http_setup *setup, struct http_server **ret_server)
+http_open(char *const *listen, size_t n, struct http_server **ret_server)
 {
 	struct http_server *s;
 	size_t i;
 	int err = 0;
 
-	if (setup->n_listen == 0 || setup->n_listen > HTTP_LISTEN_MAX) {
-		log_error("central.listen must name 1 to 16 addresses", "n=%zu", setup->n_listen);
+	if (n == 0 || n > HTTP_LISTEN_MAX) {
+		log_error("central.listen must name 1 to 16 addresses", "n=%zu", n);
 		return -EINVAL;
 	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	s->setup = *setup;
-	s->n = setup->n_listen;
+	s->n = n;
 	init_locks(s);
 	for (i = 0; i < HTTP_LISTEN_MAX; i++)
 		s->fd[i] = -1;
-	MHD_set_panic_func(panic, NULL);
 	take_passed(s);
 	for (i = 0; i < s->n && !err; i++)
-		err = s->fd[i] < 0 ? open_socket(s, i) : 0;
+		err = s->fd[i] < 0 ? open_socket(s, listen[i], i) : 0;
+	if (err)
+		http_stop(s, 0);
+	else
+		*ret_server = s;
+	return err;
+}
+
+int
+http_start(struct http_server *s, const struct http_setup *setup)
+{
+	size_t i;
+	int err = 0;
+
+	s->setup = *setup;
+	MHD_set_panic_func(panic, NULL);
 	for (i = 0; i < s->n && !err; i++)
 		err = start_daemon(s, i);
-	if (!err)
-		err = start_sweeper(s);
-	if (err) {
-		http_stop(s, 0);
-		return err;
-	}
-	*ret_server = s;
-	return 0;
+	return err ? err : start_sweeper(s);
 }
 
 /* -- draining -- */

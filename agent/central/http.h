@@ -6,7 +6,7 @@
  *
  * Threads:  routes are called by the pool's threads, several at once.
  * Memory:   connections, bytes per connection and bytes of bodies are bounded; beyond that 503.
- * Errors:   http_start says what is wrong with an address or certificate, in the log.
+ * Errors:   http_open says what is wrong with an address, http_start with a certificate, in the log.
  */
 #ifndef CENTRAL_HTTP_H
 #define CENTRAL_HTTP_H
@@ -106,8 +106,6 @@ struct http_route {
 #define HTTP_SMALL_BODY (16u << 10) /* not counted against bodies_max: bounded by the connections */
 
 struct http_setup {
-	char *const *listen; /* "address:port", "[address]:port" */
-	size_t n_listen;
 	unsigned threads;
 	size_t bodies_max;               /* bytes of bodies in memory at once */
 	char *tls_cert, *tls_key;        /* PEM, lent until http_stop; NULL: plain */
@@ -117,7 +115,10 @@ struct http_setup {
 
 struct http_server;
 
-int http_start(const struct http_setup *setup, struct http_server **ret_server);
+/* Opens the sockets of "address:port", "[address]:port"; nobody answers there yet. To be ended by
+ * http_stop in any case, as is what http_start could not start. */
+int http_open(char *const *listen, size_t n, struct http_server **ret_server);
+int http_start(struct http_server *s, const struct http_setup *setup);
 
 /* What the i-th address became: with the kernel's port. */
 const char *http_address(const struct http_server *s, size_t i);

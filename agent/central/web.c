@@ -234,8 +234,6 @@ static int
 start_http(struct web *w, const struct conf *c)
 {
 	struct http_setup setup = {
-	    .listen = c->central_listen.item,
-	    .n_listen = c->central_listen.n,
 	    .threads = (unsigned)c->central_threads,
 	    .bodies_max = 2 * (size_t)c->central_batch_max,
 	    .tls_cert = w->tls_cert,
@@ -244,29 +242,37 @@ start_http(struct web *w, const struct conf *c)
 	    .ctx = w,
 	};
 
-	return http_start(&setup, &w->http);
+	return http_start(w->http, &setup);
 }
 
 int
-web_start(const struct web_parts *parts, struct web **ret_web)
+web_open(const struct conf *c, struct web **ret_web)
 {
 	struct web *w = calloc(1, sizeof(*w));
 	int err;
 
 	if (!w)
 		return -ENOMEM;
+	err = http_open(c->central_listen.item, c->central_listen.n, &w->http);
+	if (err)
+		web_stop(w, 0);
+	else
+		*ret_web = w;
+	return err;
+}
+
+int
+web_start(struct web *w, const struct web_parts *parts)
+{
+	int err;
+
 	w->parts = *parts;
 	w->started_ms = wall_now().ms;
 	w->routes = make_routes(parts->conf);
 	err = w->routes ? load_tls(w, parts->conf) : -ENOMEM;
 	if (!err)
 		err = start_http(w, parts->conf);
-	if (err) {
-		web_stop(w, 0);
-		return err;
-	}
-	*ret_web = w;
-	return 0;
+	return err;
 }
 
 const char *

@@ -35,7 +35,9 @@ struct web_parts {
 
 struct web;
 
-int web_start(const struct web_parts *parts, struct web **ret_web);
+/* Opens the sockets; from web_start on there are answers. To be ended by web_stop in any case. */
+int web_open(const struct conf *c, struct web **ret_web);
+int web_start(struct web *w, const struct web_parts *parts);
 
 /* The address that the i-th of central.listen became, NULL behind the last. */
 const char *web_address(const struct web *w, size_t i);

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/privileges.h"
 
 /* -- usage -- */
 
@@ -172,11 +173,25 @@ log_level_of(const char *name)
 	return LOG_INFO;
 }
 
+int
+cli_become_user(const struct cli *cli)
+{
+	const struct conf *c = cli->conf;
+	bool central = cli->program == CONF_CENTRAL;
+	char why[PRIVILEGES_FAULT_MAX];
+	int err = privileges_drop(central ? c->central_user : c->node_user,
+				  central ? c->central_data_dir : c->node_state_dir, why);
+
+	if (err)
+		cli_fail(cli, "%s.user: %s", central ? "central" : "node", why);
+	return err;
+}
+
 static int
 run_command(struct cli *cli)
 {
 	const struct conf *c;
-	int code;
+	int code = CLI_FAILED;
 
 	if (hash_init() < 0)
 		return cli_fail(cli, "libsodium cannot be initialised");
@@ -189,7 +204,10 @@ run_command(struct cli *cli)
 	c = cli->conf;
 	log_init(cli->program_name, log_level_of(cli->program == CONF_CENTRAL ? c->central_log_level
 									      : c->node_log_level));
-	code = cli->command->run(cli);
+	/* whatever another command writes must be the user's as well; only root can see to that */
+	if (strcmp(cli->command->name, "run") == 0 || !privileges_are_root() ||
+	    cli_become_user(cli) == 0)
+		code = cli->command->run(cli);
 	conf_free(cli->conf);
 	return code;
 }
@@ -232,6 +250,7 @@ cli_main(enum conf_program program, const char *program_name, const struct cli_c
 	int taken = 0, code = CLI_USAGE;
 
 	leave_no_core();
+	privileges_never_gain();
 	if (asks_for_help(argc, argv)) {
 		print_usage(stdout, program_name, commands);
 		return close_stdout(&cli, CLI_OK);

@@ -53,6 +53,11 @@ const char *cli_take_value(struct cli *cli, const char *name, bool *ret_bad);
  * is no option). Call it after the takes; else return cli_usage. */
 bool cli_args_are(const struct cli *cli, size_t min, size_t max);
 
+/* Becomes the user that the settings name (privileges.h). `run` calls it when its sockets are open;
+ * for other commands that root starts cli_main has done it. 0, or a sentence on standard error and
+ * -errno. */
+int cli_become_user(const struct cli *cli);
+
 /* Prints this command's usage on standard error: CLI_USAGE. */
 int cli_usage(const struct cli *cli);
 

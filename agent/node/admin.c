@@ -158,9 +158,8 @@ request(void *cls, struct MHD_Connection *connection, const char *url, const cha
 /* -- start and stop -- */
 
 static int
-open_listener(struct admin *a)
+open_listener(struct admin *a, const char *address)
 {
-	const char *address = a->parts.c->admin_listen;
 	int err = socket_address_parse(address, &a->address);
 	int fd = passed_take_named("admin", SOCK_STREAM);
 
@@ -181,35 +180,41 @@ open_listener(struct admin *a)
 }
 
 int
-admin_start(const struct admin_parts *parts, struct admin **ret_admin)
+admin_open(const struct conf *c, struct admin **ret_admin)
 {
 	struct admin *a = calloc(1, sizeof(*a));
 	int fd;
 
 	if (!a)
 		return -ENOMEM;
-	a->parts = *parts;
 	a->started = wall_now();
 	a->started_mono = mono_now();
-	fd = open_listener(a);
+	fd = open_listener(a, c->admin_listen);
 	if (fd < 0) {
 		free(a);
 		return fd;
 	}
-	a->daemon = MHD_start_daemon(
-	    MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-		MHD_USE_ITC,
-	    0, NULL, NULL, request, a, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned)ADMIN_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_THREAD_STACK_SIZE, STACK,
-	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+	a->listen_fd = fd;
+	*ret_admin = a;
+	return 0;
+}
+
+int
+admin_start(struct admin *a, const struct admin_parts *parts)
+{
+	a->parts = *parts;
+	a->daemon =
+	    MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+				 MHD_USE_POLL | MHD_USE_ITC,
+			     0, NULL, NULL, request, a, MHD_OPTION_LISTEN_SOCKET, a->listen_fd,
+			     MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS,
+			     MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+			     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_THREAD_STACK_SIZE,
+			     STACK, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (!a->daemon) {
 		log_error("libmicrohttpd does not start", "error=\"%s\"", strerror(errno));
-		close(fd);
-		free(a);
 		return -EIO;
 	}
-	*ret_admin = a;
 	return 0;
 }
 
@@ -231,6 +236,9 @@ admin_stop(struct admin *a)
 	if (!a)
 		return;
 	atomic_store(&a->stopping, true);
-	MHD_stop_daemon(a->daemon); /* closes the listening socket as well */
+	if (a->daemon)
+		MHD_stop_daemon(a->daemon); /* closes the listening socket as well */
+	else
+		close(a->listen_fd);
 	free(a);
 }

@@ -18,6 +18,7 @@
 struct admin {
 	/* constant after start */
 	struct admin_parts parts;
+	int listen_fd; /* the daemon's, once it runs */
 	struct MHD_Daemon *daemon;
 	struct socket_address address;
 	struct wall_ms started;

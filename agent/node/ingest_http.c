@@ -346,28 +346,8 @@ start_worker(struct ingest_http *h, struct http_worker *w)
 	return start_daemon(h, w);
 }
 
-static int
-start_all(struct ingest_http *h)
-{
-	size_t i;
-	int err;
-
-	MHD_set_panic_func(mhd_panic, NULL);
-	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (h->stop_fd < 0)
-		return -errno;
-	err = listen_all(h);
-	for (i = 0; !err && i < h->n_workers; i++)
-		err = start_worker(h, &h->worker[i]);
-	if (err)
-		return err;
-	err = -pthread_create(&h->accepter, NULL, accepter_main, h);
-	h->accepter_runs = err == 0;
-	return err;
-}
-
 static struct ingest_http *
-http_new(const struct conf *c, struct admit_worker *const *workers)
+http_new(const struct conf *c)
 {
 	struct ingest_http *h = calloc(1, sizeof(*h));
 	size_t i;
@@ -381,7 +361,6 @@ http_new(const struct conf *c, struct admit_worker *const *workers)
 	h->worker = calloc((size_t)c->http_workers, sizeof(*h->worker));
 	for (i = 0; h->worker && i < (size_t)c->http_workers; i++) {
 		h->worker[i].http = h;
-		h->worker[i].admit = workers[i];
 		h->n_workers++;
 		if (http_worker_init(&h->worker[i]) < 0)
 			break;
@@ -394,18 +373,38 @@ http_new(const struct conf *c, struct admit_worker *const *workers)
 }
 
 int
-ingest_http_start(const struct conf *c, struct admit_worker *const *workers,
-		  struct ingest_http **ret_http)
+ingest_http_open(const struct conf *c, struct ingest_http **ret_http)
 {
-	struct ingest_http *h = http_new(c, workers);
-	int err = h ? start_all(h) : -ENOMEM;
+	struct ingest_http *h = http_new(c);
+	int err;
 
-	if (err) {
+	if (!h)
+		return -ENOMEM;
+	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = h->stop_fd < 0 ? -errno : listen_all(h);
+	if (err)
 		ingest_http_stop(h);
-		return err;
+	else
+		*ret_http = h;
+	return err;
+}
+
+int
+ingest_http_start(struct ingest_http *h, struct admit_worker *const *workers)
+{
+	size_t i;
+	int err = 0;
+
+	MHD_set_panic_func(mhd_panic, NULL);
+	for (i = 0; !err && i < h->n_workers; i++) {
+		h->worker[i].admit = workers[i];
+		err = start_worker(h, &h->worker[i]);
 	}
-	*ret_http = h;
-	return 0;
+	if (err)
+		return err;
+	err = -pthread_create(&h->accepter, NULL, accepter_main, h);
+	h->accepter_runs = err == 0;
+	return err;
 }
 
 static void
@@ -485,7 +484,7 @@ ingest_http_drain(struct ingest_http *h, int64_t drain_ms)
 	const struct timespec step = {0, DRAIN_STEP_MS * 1000000L};
 	int64_t begin = mono_now().us / 1000, until = begin + drain_ms;
 
-	if (!h)
+	if (!h || !h->accepter_runs)
 		return;
 	atomic_store(&h->draining, true);
 	log_info("draining: every answer is its connection's last", "most_ms=%lld",

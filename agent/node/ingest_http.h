@@ -22,10 +22,13 @@
 
 struct ingest_http;
 
-/* One admission worker per http.workers. Lends c and them until ingest_http_stop. 0 or -errno, with
- * a sentence logged. */
-int ingest_http_start(const struct conf *c, struct admit_worker *const *workers,
-		      struct ingest_http **ret_http);
+/* Opens the sockets, where connections wait for ingest_http_start. Lends c until ingest_http_stop, which
+ * ends it in any case. 0 or -errno, with a sentence logged. */
+int ingest_http_open(const struct conf *c, struct ingest_http **ret_http);
+
+/* One admission worker per http.workers, lent until ingest_http_stop. 0 or -errno, with a sentence
+ * logged. */
+int ingest_http_start(struct ingest_http *h, struct admit_worker *const *workers);
 
 /* Where it really listens: i from 0, in the order of http.listen. False when there is no more. */
 bool ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SOCKET_ADDRESS_TEXT]);

@@ -35,6 +35,7 @@ struct ingest_udp {
 	size_t n;
 	int stop_fd;
 	pthread_t thread;
+	bool runs;
 	struct udp_trust *trust;
 	/* owner only */
 	struct udp_socket *socket;
@@ -138,10 +139,20 @@ open_sockets(struct ingest_udp *u, const struct conf *c)
 	}
 	for (i = 0; i < u->n; i++) {
 		u->polled[i] = (struct pollfd){.fd = u->socket[i].fd, .events = POLLIN};
-		if (!err && u->socket[i].passed)
-			err = udp_drops_find(u->state_dir, u->socket[i].fd, &u->drops[i]);
 	}
 	u->polled[u->n] = (struct pollfd){.fd = u->stop_fd, .events = POLLIN};
+	return err;
+}
+
+static int
+find_drops(struct ingest_udp *u)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < u->n; i++)
+		if (u->socket[i].passed)
+			err = udp_drops_find(u->state_dir, u->socket[i].fd, &u->drops[i]);
 	return err;
 }
 
@@ -325,32 +336,40 @@ point_messages(struct ingest_udp *u)
 }
 
 int
-ingest_udp_start(const struct conf *c, struct admit_worker *worker, struct journal_writer *writer,
-		 struct ingest_udp **ret_udp)
+ingest_udp_open(const struct conf *c, struct ingest_udp **ret_udp)
 {
 	struct ingest_udp *u = calloc(1, sizeof(*u));
-	int err = -ENOMEM;
+	int err;
 
 	if (!u)
 		return -ENOMEM;
+	u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	point_messages(u);
+	err = u->stop_fd < 0 ? -errno : open_sockets(u, c);
+	if (err)
+		free_all(u);
+	else
+		*ret_udp = u;
+	return err;
+}
+
+int
+ingest_udp_start(struct ingest_udp *u, const struct conf *c, struct admit_worker *worker,
+		 struct journal_writer *writer)
+{
+	int err;
+
 	u->worker = worker;
 	u->writer = writer;
 	u->state_dir = c->node_state_dir;
 	u->decoder = datagram_decoder_new();
-	u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	point_messages(u);
-	if (u->decoder)
-		err = u->stop_fd < 0 ? -errno : udp_trust_new(c, wall_now(), &u->trust);
+	err = u->decoder ? udp_trust_new(c, wall_now(), &u->trust) : -ENOMEM;
 	if (!err)
-		err = open_sockets(u, c);
+		err = find_drops(u);
 	if (!err)
 		err = -pthread_create(&u->thread, NULL, udp_main, u);
-	if (err) {
-		free_all(u);
-		return err;
-	}
-	*ret_udp = u;
-	return 0;
+	u->runs = err == 0;
+	return err;
 }
 
 void
@@ -368,6 +387,7 @@ ingest_udp_stop(struct ingest_udp *u)
 		return;
 	if (write(u->stop_fd, &one, sizeof(one)) < 0)
 		log_warn("the UDP thread cannot be woken", "error=\"%s\"", strerror(errno));
-	pthread_join(u->thread, NULL);
+	if (u->runs)
+		pthread_join(u->thread, NULL);
 	free_all(u);
 }

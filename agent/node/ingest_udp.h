@@ -18,10 +18,14 @@
 
 struct ingest_udp;
 
+/* Opens the sockets, where datagrams wait for ingest_udp_start. 0 or -errno, with a sentence logged. */
+int ingest_udp_open(const struct conf *c, struct ingest_udp **ret_udp);
+
 /* The worker and the writer behind it are the thread's alone until ingest_udp_stop; lends c. 0 or
- * -errno, with a sentence logged. An empty udp.listen gives a thread that has nothing to do. */
-int ingest_udp_start(const struct conf *c, struct admit_worker *worker,
-		     struct journal_writer *writer, struct ingest_udp **ret_udp);
+ * -errno, with a sentence logged; either way ingest_udp_stop ends it. An empty udp.listen gives a
+ * thread that has nothing to do. */
+int ingest_udp_start(struct ingest_udp *u, const struct conf *c, struct admit_worker *worker,
+		     struct journal_writer *writer);
 
 /* Where it really listens: i from 0, in the order of udp.listen. False when there is no more. */
 bool ingest_udp_address(const struct ingest_udp *u, size_t i, char ret_text[SOCKET_ADDRESS_TEXT]);

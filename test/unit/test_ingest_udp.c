@@ -42,7 +42,8 @@ start(const char *listen, const char *receive_buffer)
 	ck_assert_int_eq(admit_new(conf, salts, spool, &admit), 0);
 	worker = admit_worker_new(admit, journal_writer(journal, 0));
 	stat_ledger(&before);
-	ck_assert_int_eq(ingest_udp_start(conf, worker, journal_writer(journal, 0), &udp), 0);
+	ck_assert_int_eq(ingest_udp_open(conf, &udp), 0);
+	ck_assert_int_eq(ingest_udp_start(udp, conf, worker, journal_writer(journal, 0)), 0);
 }
 
 static void
