@@ -161,6 +161,27 @@ scan_escape(struct json *j)
 	return true;
 }
 
+/* Steps over whole groups of eight bytes in which nothing ends a string or needs a look, and says
+ * whether all of them were ASCII. Borrows can only report a group too much, never one too few. */
+static bool
+skip_plain(struct json *j)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t x, quote, slash, high = 0;
+
+	for (; j->end - j->at >= 8; j->at += 8) {
+		memcpy(&x, j->at, 8);
+		quote = x ^ '"' * ones;
+		slash = x ^ '\\' * ones;
+		if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
+		     ((x - 0x20 * ones) & ~x)) &
+		    tops)
+			break;
+		high |= x;
+	}
+	return (high & tops) == 0;
+}
+
 bool
 json_take_string(struct json *j, struct text *ret_raw)
 {
@@ -170,7 +191,10 @@ json_take_string(struct json *j, struct text *ret_raw)
 	skip_space(j);
 	if (!accept(j, '"'))
 		return fail_syntax(j);
-	for (from = j->at; j->at < j->end && *j->at != '"';) {
+	from = j->at;
+	if (!skip_plain(j))
+		high = 0x80;
+	while (j->at < j->end && *j->at != '"') {
 		uint8_t c = (uint8_t)*j->at;
 
 		if (c < 0x20)

@@ -56,16 +56,19 @@ text_is_utf8(struct text t)
 	return true;
 }
 
-static int
+/* Value of a hexadecimal digit, 0x80 and above for anything else: several may be or-ed before they
+ * are looked at. */
+static unsigned
 hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	static const uint8_t more[256] = {
+	    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+	    ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	    ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+	    ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+	};
+
+	return more[(uint8_t)c] - 1u;
 }
 
 bool
@@ -73,7 +76,7 @@ text_to_uuid(struct text t, uint8_t ret_uuid[16])
 {
 	uint8_t uuid[16];
 	size_t at = 0, n;
-	int high, low;
+	unsigned high, low, seen = 0;
 
 	if (t.len != 36)
 		return false;
@@ -82,11 +85,12 @@ text_to_uuid(struct text t, uint8_t ret_uuid[16])
 			return false;
 		high = hex_digit(t.at[at]);
 		low = hex_digit(t.at[at + 1]);
-		if (high < 0 || low < 0)
-			return false;
+		seen |= high | low;
 		uuid[n] = (uint8_t)(high << 4 | low);
 		at += 2;
 	}
+	if (seen > 15)
+		return false;
 	memcpy(ret_uuid, uuid, 16);
 	return true;
 }
@@ -108,14 +112,14 @@ bool
 text_to_bytes(struct text t, uint8_t *ret_bytes, size_t n)
 {
 	size_t i;
-	int high, low;
+	unsigned high, low;
 
 	if (t.len != 2 * n)
 		return false;
 	for (i = 0; i < n; i++) {
 		high = hex_digit(t.at[2 * i]);
 		low = hex_digit(t.at[2 * i + 1]);
-		if (high < 0 || low < 0)
+		if ((high | low) > 15)
 			return false;
 		ret_bytes[i] = (uint8_t)(high << 4 | low);
 	}

@@ -344,17 +344,18 @@ judge_alone(struct admit_worker *w, const struct admit_request *q, struct event 
 /* What it is beside others, and the journal's word. The claims are held meanwhile: dedup.h. */
 static enum reason
 judge_beside_others(struct admit_worker *w, const struct admit_request *q, struct event *e,
-		    bool known)
+		    bool known, struct dedup_claim *id)
 {
 	struct admit *a = w->admit;
-	struct dedup_claim id = {0};
 	struct repeat_claim click = {0};
 	enum reason r = REASON_ACCEPTED_FIRST;
 	int err;
 
-	if (a->dedup && e->has_event_id && !dedup_claim(a->dedup, e->event_id, mono_now(), &id))
+	if (a->repeat && known)
+		repeat_find(a->repeat, e, &click);
+	if (id->bucket && !dedup_claim(a->dedup, mono_now(), id))
 		return REASON_DUPLICATE_EVENT_ID;
-	e->repeat = a->repeat && known && repeat_claim(a->repeat, e, &click);
+	e->repeat = click.line && repeat_claim(a->repeat, &click);
 	if (spool_full(a->spool))
 		r = REASON_SHED_SPOOL_FULL;
 	else if (e->repeat)
@@ -364,10 +365,10 @@ judge_beside_others(struct admit_worker *w, const struct admit_request *q, struc
 		r = err == -EINVAL ? REASON_INVALID_TOO_LARGE : REASON_SHED_JOURNAL_FULL;
 	if (reason_verdict(r) == VERDICT_ACCEPTED) {
 		repeat_keep(&click);
-		dedup_keep(&id);
+		dedup_keep(id);
 	} else {
 		repeat_drop(&click);
-		dedup_drop(&id);
+		dedup_drop(id);
 	}
 	return r;
 }
@@ -375,6 +376,7 @@ judge_beside_others(struct admit_worker *w, const struct admit_request *q, struc
 enum reason
 admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e, char *error)
 {
+	struct dedup_claim id = {0};
 	enum reason r;
 	struct client who;
 
@@ -382,9 +384,11 @@ admit_event(struct admit_worker *w, const struct admit_request *q, struct event 
 		admit_refuse(w, q->now, e->source, REASON_SHED_STOPPING);
 		return REASON_SHED_STOPPING;
 	}
+	if (w->admit->dedup && e->has_event_id)
+		dedup_find(w->admit->dedup, e->event_id, &id);
 	r = judge_alone(w, q, e, &who, error);
 	if (r == REASON_ACCEPTED_FIRST)
-		r = judge_beside_others(w, q, e, who.has_addr || e->session.len > 0);
+		r = judge_beside_others(w, q, e, who.has_addr || e->session.len > 0, &id);
 	if (reason_verdict(r) == VERDICT_ACCEPTED)
 		stat_verdict(e->source, r); /* the journal counted it with the record */
 	else
@@ -399,10 +403,14 @@ admit_remember(void *admit, const struct event *e)
 	struct dedup_claim id;
 	struct repeat_claim click;
 
-	if (a->dedup && e->has_event_id && dedup_claim(a->dedup, e->event_id, mono_now(), &id))
-		dedup_keep(&id);
+	if (a->dedup && e->has_event_id) {
+		dedup_find(a->dedup, e->event_id, &id);
+		if (dedup_claim(a->dedup, mono_now(), &id))
+			dedup_keep(&id);
+	}
 	if (a->repeat) {
-		repeat_claim(a->repeat, e, &click);
+		repeat_find(a->repeat, e, &click);
+		repeat_claim(a->repeat, &click);
 		repeat_keep(&click);
 	}
 }

@@ -110,22 +110,26 @@ bucket_has(const struct line *bucket, uint32_t tag)
 	return false;
 }
 
-bool
-dedup_claim(struct dedup *d, const uint8_t event_id[16], struct mono_us now,
-	    struct dedup_claim *ret_claim)
+void
+dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim)
 {
 	uint64_t hash = hash_sip(&d->key, event_id, 16);
 	struct line *bucket = &d->lines[2 * lines_index(hash, d->n_buckets)];
-	uint32_t tag = line_tag(hash);
 
-	line_lock(bucket);
-	bucket_turn(bucket, (uint32_t)(now.us / d->window_us) & GENERATION_MASK);
-	if (bucket_has(bucket, tag)) {
-		line_unlock(bucket);
-		return false;
-	}
-	*ret_claim = (struct dedup_claim){bucket, tag};
-	return true;
+	line_fetch(&bucket[0]);
+	line_fetch(&bucket[1]);
+	*ret_claim = (struct dedup_claim){bucket, line_tag(hash), false};
+}
+
+bool
+dedup_claim(const struct dedup *d, struct mono_us now, struct dedup_claim *c)
+{
+	line_lock(c->bucket);
+	bucket_turn(c->bucket, (uint32_t)(now.us / d->window_us) & GENERATION_MASK);
+	c->held = !bucket_has(c->bucket, c->tag);
+	if (!c->held)
+		line_unlock(c->bucket);
+	return c->held;
 }
 
 void
@@ -134,7 +138,7 @@ dedup_keep(struct dedup_claim *c)
 	struct line *bucket = c->bucket;
 	unsigned which, fill;
 
-	if (!bucket)
+	if (!c->held)
 		return;
 	which = line_get(bucket, 0) & 1;
 	fill = fill_get(bucket, which);
@@ -148,9 +152,9 @@ dedup_keep(struct dedup_claim *c)
 void
 dedup_drop(struct dedup_claim *c)
 {
-	if (c->bucket)
+	if (c->held)
 		line_unlock(c->bucket);
-	c->bucket = NULL;
+	c->held = false;
 }
 
 /* -- double clicks --
@@ -238,44 +242,51 @@ ms_within(int32_t delta, int32_t window)
 	return delta > -window && delta < window;
 }
 
-bool
-repeat_claim(struct repeat *r, const struct event *e, struct repeat_claim *ret_claim)
+void
+repeat_find(const struct repeat *r, const struct event *e, struct repeat_claim *ret_claim)
 {
 	uint64_t hash = repeat_hash(r, e);
 	struct line *l = &r->lines[lines_index(hash, r->n_lines)];
-	struct repeat_claim c = {l, 0, line_tag(hash), (uint32_t)e->ts_ms, false};
+
+	line_fetch(l);
+	*ret_claim =
+	    (struct repeat_claim){.line = l, .tag = line_tag(hash), .time = (uint32_t)e->ts_ms};
+}
+
+bool
+repeat_claim(const struct repeat *r, struct repeat_claim *c)
+{
 	uint32_t tag, time;
 	int32_t delta, oldest = INT32_MAX;
 	unsigned i;
 
-	line_lock(l);
+	line_lock(c->line);
+	c->held = true;
 	for (i = 0; i < PAIRS; i++) {
-		tag = line_get(l, 2 * i);
-		time = line_get(l, 2 * i + 1);
-		delta = ms_between(time, c.time);
-		if (tag == line_fit(2 * i, c.tag) && ms_within(delta, r->window_ms)) {
-			c.entry = i;
-			c.time = delta > 0 ? time : c.time;
-			c.early = false;
-			*ret_claim = c;
+		tag = line_get(c->line, 2 * i);
+		time = line_get(c->line, 2 * i + 1);
+		delta = ms_between(time, c->time);
+		if (tag == line_fit(2 * i, c->tag) && ms_within(delta, r->window_ms)) {
+			c->entry = i;
+			c->time = delta > 0 ? time : c->time;
+			c->early = false;
 			return true;
 		}
 		if (tag == 0)
 			delta = INT32_MIN;
 		if (i == 0 || delta < oldest) {
 			oldest = delta;
-			c.entry = i;
-			c.early = tag != 0 && ms_within(delta, r->window_ms);
+			c->entry = i;
+			c->early = tag != 0 && ms_within(delta, r->window_ms);
 		}
 	}
-	*ret_claim = c;
 	return false;
 }
 
 void
 repeat_keep(struct repeat_claim *c)
 {
-	if (!c->line)
+	if (!c->held)
 		return;
 	if (c->early)
 		stat_add(STAT_REPEAT_EVICTED, 1);
@@ -287,7 +298,7 @@ repeat_keep(struct repeat_claim *c)
 void
 repeat_drop(struct repeat_claim *c)
 {
-	if (c->line)
+	if (c->held)
 		line_unlock(c->line);
-	c->line = NULL;
+	c->held = false;
 }

@@ -1,8 +1,8 @@
 /* dedup.h -- what was accepted lately: event ids, and who had which content.
  *
- * Two tables that admission asks about every event, with the same two steps. A claim looks an event
- * up and keeps its line locked; the claim is then kept, when the journal holds the event, or
- * dropped. So nothing is remembered that was not accepted, and of concurrent events with the same
+ * Two tables that admission asks about every event, with the same three steps. Finding says where
+ * an event would stand, and has those lines fetched. A claim looks it up and keeps its line locked;
+ * the claim is then kept, when the journal holds the event, or dropped. So nothing is remembered that was not accepted, and of concurrent events with the same
  * id or the same content exactly one is the first.
  *
  * Event ids are remembered in two generations of retry_window each: an id is recognised for at
@@ -30,18 +30,22 @@ struct line;
 struct dedup;
 
 struct dedup_claim {
-	struct line *bucket; /* NULL: nothing is held */
+	struct line *bucket; /* NULL: no id was looked for */
 	uint32_t tag;
+	bool held;
 };
 
 /* window_ms > 0, entries >= 1. 0 or -ENOMEM. */
 int dedup_new(int64_t window_ms, int64_t entries, struct dedup **ret_dedup);
 void dedup_free(struct dedup *d);
 
+/* Where the id would stand. Nothing is held yet: its lines are on their way into the cache, which
+ * takes as long as the rest of admission, so this comes first and the claim late. */
+void dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim);
+
 /* True when the id is new: it is then claimed, and dedup_keep or dedup_drop must follow soon. False
  * when it was kept within the window, and nothing is held. */
-bool dedup_claim(struct dedup *d, const uint8_t event_id[16], struct mono_us now,
-		 struct dedup_claim *ret_claim);
+bool dedup_claim(const struct dedup *d, struct mono_us now, struct dedup_claim *c);
 void dedup_keep(struct dedup_claim *c);
 void dedup_drop(struct dedup_claim *c);
 
@@ -50,19 +54,23 @@ void dedup_drop(struct dedup_claim *c);
 struct repeat;
 
 struct repeat_claim {
-	struct line *line; /* NULL: nothing is held */
+	struct line *line; /* NULL: nothing was looked for */
 	unsigned entry;
 	uint32_t tag, time;
 	bool early; /* the entry to be given up for it was still within the window */
+	bool held;
 };
 
 /* 0 < window_ms <= 1 h, entries >= 1. 0 or -ENOMEM. */
 int repeat_new(int64_t window_ms, int64_t entries, struct repeat **ret_repeat);
 void repeat_free(struct repeat *r);
 
-/* True when the event's visitor had the same content (site, type, id, event name) less than the
- * window before or after e->ts_ms. Either way repeat_keep or repeat_drop must follow soon. */
-bool repeat_claim(struct repeat *r, const struct event *e, struct repeat_claim *ret_claim);
+/* As dedup_find, for the event's visitor and content (site, type, id, event name). */
+void repeat_find(const struct repeat *r, const struct event *e, struct repeat_claim *ret_claim);
+
+/* True when the visitor had this content less than the window before or after the event's time.
+ * Either way repeat_keep or repeat_drop must follow soon. */
+bool repeat_claim(const struct repeat *r, struct repeat_claim *c);
 void repeat_keep(struct repeat_claim *c);
 void repeat_drop(struct repeat_claim *c);
 

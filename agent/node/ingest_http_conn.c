@@ -8,10 +8,11 @@
 #include "base/http_head.h"
 #include "stats/stats.h"
 
+/* Deadlines are no finer than the kernel's tick, and this is read three times a request. */
 static int64_t
 now_ms(void)
 {
-	return mono_now().us / 1000;
+	return mono_coarse_ms();
 }
 
 /* Pools are as large as they may ever become, but the kernel backs only pages that were touched:
@@ -59,9 +60,9 @@ http_worker_fini(struct http_worker *w)
  * without a byte, and serving one. One byte in time keeps the first turn alive for ever, so both
  * have an end here that bytes do not move. */
 static void
-set_deadline(struct http_conn *k, int64_t in_ms)
+set_deadline(struct http_conn *k, int64_t at_ms)
 {
-	atomic_store_explicit(&k->deadline_ms, now_ms() + in_ms, memory_order_relaxed);
+	atomic_store_explicit(&k->deadline_ms, at_ms, memory_order_relaxed);
 }
 
 void
@@ -205,7 +206,7 @@ conn_started(struct http_worker *w, struct MHD_Connection *connection, void **so
 	k->peer = peer->client_addr;
 	k->stage = STAGE_IDLE;
 	k->body = NULL;
-	set_deadline(k, w->http->c->http_request_timeout);
+	set_deadline(k, k->since_ms + w->http->c->http_request_timeout);
 	conn_enter(w, k);
 	dealt_arrived(w);
 	*socket_context = k;
@@ -239,8 +240,8 @@ http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *connection
 	if (k) {
 		k->target = text_of(uri);
 		k->plain_target = http_target_is_plain(k->target);
-		set_deadline(k, w->http->c->http_request_timeout);
-		atomic_store(&k->turn, TURN_BUSY);
+		set_deadline(k, now_ms() + w->http->c->http_request_timeout);
+		atomic_store_explicit(&k->turn, TURN_BUSY, memory_order_release);
 	}
 	return NULL;
 }
@@ -269,6 +270,7 @@ http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls
 {
 	struct http_worker *w = cls;
 	struct http_conn *k = *req_cls;
+	int64_t now = now_ms();
 
 	(void)connection;
 	(void)how;
@@ -282,7 +284,7 @@ http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls
 		k->body = NULL;
 	}
 	k->stage = STAGE_IDLE;
-	atomic_store(&k->waits_since_ms, now_ms());
-	atomic_store(&k->turn, TURN_WAITS);
-	set_deadline(k, w->http->c->http_idle_timeout + w->http->c->http_request_timeout);
+	atomic_store_explicit(&k->waits_since_ms, now, memory_order_relaxed);
+	atomic_store_explicit(&k->turn, TURN_WAITS, memory_order_release);
+	set_deadline(k, now + w->http->c->http_idle_timeout + w->http->c->http_request_timeout);
 }

@@ -41,7 +41,8 @@ offer(struct dedup *d, uint64_t n, int64_t ms)
 	uint8_t id[16];
 
 	id_of(n, id);
-	if (!dedup_claim(d, id, at_ms(ms), &c))
+	dedup_find(d, id, &c);
+	if (!dedup_claim(d, at_ms(ms), &c))
 		return false;
 	dedup_keep(&c);
 	return true;
@@ -54,7 +55,8 @@ is_known(struct dedup *d, uint64_t n, int64_t ms)
 	uint8_t id[16];
 
 	id_of(n, id);
-	if (!dedup_claim(d, id, at_ms(ms), &c))
+	dedup_find(d, id, &c);
+	if (!dedup_claim(d, at_ms(ms), &c))
 		return true;
 	dedup_drop(&c);
 	return false;
@@ -237,8 +239,10 @@ static bool
 click(struct repeat *r, const struct event *e)
 {
 	struct repeat_claim c;
-	bool repeat = repeat_claim(r, e, &c);
+	bool repeat;
 
+	repeat_find(r, e, &c);
+	repeat = repeat_claim(r, &c);
 	repeat_keep(&c);
 	return repeat;
 }
@@ -331,7 +335,8 @@ START_TEST(a_dropped_click_was_none)
 	struct event e = view(1, 0);
 	struct repeat_claim c;
 
-	ck_assert(!repeat_claim(r, &e, &c));
+	repeat_find(r, &e, &c);
+	ck_assert(!repeat_claim(r, &c));
 	repeat_drop(&c);
 	ck_assert(!click(r, &e));
 	ck_assert(click(r, &e));
