@@ -59,6 +59,7 @@ journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms)
 	int64_t rest = now.ms % j->interval_ms;
 	int64_t from = now.ms - (rest < 0 ? rest + j->interval_ms : rest);
 	struct segment *next = NULL, *old = w->active;
+	size_t filled = old ? old->used : 0; /* read now: once closed, it is the sealer's */
 
 	pthread_mutex_lock(&j->lock);
 	if (j->spares > 0) {
@@ -73,7 +74,7 @@ journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms)
 	if (!next)
 		return -ENOBUFS;
 	if (old) {
-		stat_add(STAT_JOURNAL_BYTES, old->used - w->reported);
+		stat_add(STAT_JOURNAL_BYTES, filled - w->reported);
 		stat_add(STAT_JOURNAL_ROTATIONS, 1);
 	}
 	w->active = next;
