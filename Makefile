@@ -66,7 +66,7 @@ q       = $(if $(V),,@$(if $(silent),,echo '$(1)  $(2)'; ))
 all: $(B)/footfall-agent $(B)/footfall-central
 
 $(B)/libcommon.a: $(call obj,$(COMMON))
-$(B)/libnode.a: $(call obj,$(NODE)) $(B)/obj/gen/tracker.o $(B)/obj/gen/bot_words.o
+$(B)/libnode.a: $(call obj,$(NODE)) $(B)/obj/gen/tracker.o $(B)/obj/gen/bot_tables.o $(B)/obj/gen/bot_words.o
 $(B)/libcentral.a: $(call obj,$(CENTRAL)) $(B)/obj/gen/pages.o
 $(B)/libcli.a: $(call obj,$(sort $(CLI_AGENT) $(CLI_CENTRAL)))
 $(B)/lib%.a:
@@ -101,11 +101,16 @@ $(G)/pages.c: $(shell find dashboards/web/src dashboards/web/build.mjs -type f 2
 	$(call q,JS,$@)$(NPM) --prefix dashboards/web run build --silent -- --out $(abspath $(G))/pages
 	@test/lib/embed pages $(G)/pages >$@.tmp && mv $@.tmp $@
 
-# the words of packaged lists of bots
+# the words of packaged lists of bots, and the automaton that finds them and our own
 BOTS := agent/node/bot_sources
 $(G)/bot_words.c: $(BOTS)/generate.mjs $(BOTS)/people.txt $(BOTS)/node_modules/.package-lock.json
 	@mkdir -p $(@D)
 	$(call q,JS,$@)$(NPM) --prefix $(BOTS) run generate --silent -- $(abspath $@).tmp && mv $@.tmp $@
+$(G)/bot_tables: $(BOTS)/tables.c agent/node/bot_automaton.c $(G)/bot_words.c $(wildcard agent/node/bot*.h) \
+		agent/node/bot_rules.def
+	$(call q,CC,$@)$(CC) $(CPPFLAGS) -std=c11 $(WARN) -O1 -o $@ $(filter %.c,$^)
+$(G)/bot_tables.c: $(G)/bot_tables
+	$(call q,GEN,$@)$< >$@.tmp && mv $@.tmp $@
 
 # unit tests: one Check program per module; fuzz targets: a libFuzzer each, or one that replays its corpus
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard test/unit/test_*.c))

@@ -4,78 +4,51 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "node/bot_automaton.h"
+#include "node/bot_tables.h"
 #include "proto/event.h"
 
-enum {
-	ANY = BOT_ANYWHERE,
-	HEAD = BOT_HEAD,
-	TAIL = BOT_TAIL,
-	WORD = HEAD | TAIL,
-	START = BOT_START
-};
-
-enum mark {
-	MARK_CONTACT = 1,
-	MARK_DEVICE = 2,
-	MARK_PLAYER = 4,
-	MARK_ENGINE = 8,
-	MARK_COMPATIBLE = 16,
-	MARK_COMPATIBLE_OK = 32,
-	MARK_PRODUCT = 64,
-	MARK_VERSION = 128,   /* a number must follow */
-	MARK_PHRASE = 256,    /* nothing of its own may follow */
-	MARK_ODD = 512,       /* one of these was not so */
-	MARK_DOMAIN = 1024,   /* a contact, but on a telephone: shops name their apps so */
-	MARK_PERSONAL = 2048, /* in a hand, on a sofa: its models and apps are called anything */
-	MARK_CONFIGURED = 4096
-};
-
-static const struct bot_rule own[] = {
-#define BOT(text, at, reason) \
-	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at},
-#define WEAK(text, at, reason, marks) \
-	{.literal = text, .len = sizeof(text) - 1, .why = reason, .where = at, .spares = marks},
-#define PERSON(text) {.literal = text, .len = sizeof(text) - 1},
-#define MARK(text, at, bits) {.literal = text, .len = sizeof(text) - 1, .marks = bits, .where = at},
-#include "node/bot_rules.def"
-};
-
-#define OWN_N (sizeof(own) / sizeof(own[0]))
-
+/* The table made at build, and what the operator adds. */
 struct bot_rules {
-	struct bot_rule *rules;
-	size_t n;
-	struct bot_automaton automaton;
+	unsigned sources;
+	struct bot_rule *added; /* NULL: nothing */
+	size_t added_n;
+	struct bot_automaton automaton; /* of added */
 };
 
-/* -- building: the packages' words, our own, the operator's; later ones are heard first -- */
+/* -- the operator's words -- */
 
 static void
-add_words(struct bot_rules *b, unsigned sources)
-{
-	const struct bot_word *w;
-
-	for (w = bot_words; w < bot_words + bot_words_n; w++)
-		if (w->source & sources)
-			b->rules[b->n++] = (struct bot_rule){.literal = w->literal,
-							     .len = strlen(w->literal),
-							     .why = w->why,
-							     .name = w->name,
-							     .where = w->where,
-							     .spares = MARK_PERSONAL | MARK_PLAYER};
-}
-
-static void
-add_list(struct bot_rules *b, const struct conf_list *list, const char *why)
+add_list(struct bot_rules *b, const char **literals, const struct conf_list *list, uint8_t why)
 {
 	size_t i;
 
-	for (i = 0; list && i < list->n; i++)
-		b->rules[b->n++] = (struct bot_rule){.literal = list->item[i],
-						     .len = strlen(list->item[i]),
-						     .why = why,
-						     .marks = MARK_CONFIGURED};
+	for (i = 0; list && i < list->n; i++) {
+		literals[b->added_n] = list->item[i];
+		b->added[b->added_n++] = (struct bot_rule){.len = (uint8_t)strlen(list->item[i]),
+							   .why = why,
+							   .same = -1,
+							   .marks = MARK_CONFIGURED};
+	}
+}
+
+static int
+add_words(struct bot_rules *b, const struct conf_list *bots, const struct conf_list *people)
+{
+	size_t n = (bots ? bots->n : 0) + (people ? people->n : 0);
+	const char **literals;
+	int err = -ENOMEM;
+
+	if (n == 0)
+		return 0;
+	literals = calloc(n, sizeof(*literals));
+	b->added = calloc(n, sizeof(*b->added));
+	if (literals && b->added) {
+		add_list(b, literals, bots, BOT_WHY_CONFIGURED);
+		add_list(b, literals, people, 0);
+		err = bot_automaton_build(&b->automaton, literals, b->added, n);
+	}
+	free(literals);
+	return err;
 }
 
 int
@@ -83,26 +56,16 @@ bot_rules_new(unsigned sources, const struct conf_list *bots, const struct conf_
 	      struct bot_rules **ret_rules)
 {
 	struct bot_rules *b = calloc(1, sizeof(*b));
-	size_t most = bot_words_n + OWN_N + (bots ? bots->n : 0) + (people ? people->n : 0);
-	int err = -ENOMEM;
+	int err;
 
 	if (!b)
 		return -ENOMEM;
-	b->rules = calloc(most, sizeof(*b->rules));
-	if (!b->rules)
-		goto out;
-	add_words(b, sources);
-	memcpy(b->rules + b->n, own, sizeof(own));
-	b->n += OWN_N;
-	add_list(b, bots, "configured");
-	add_list(b, people, NULL);
-	err = bot_automaton_build(&b->automaton, b->rules, b->n);
+	b->sources = sources;
+	err = add_words(b, bots, people);
 	if (err)
-		goto out;
-	*ret_rules = b;
-	return 0;
-out:
-	bot_rules_free(b);
+		bot_rules_free(b);
+	else
+		*ret_rules = b;
 	return err;
 }
 
@@ -112,14 +75,15 @@ bot_rules_free(struct bot_rules *b)
 	if (!b)
 		return;
 	bot_automaton_fini(&b->automaton);
-	free(b->rules);
+	free(b->added);
 	free(b);
 }
 
 size_t
 bot_rules_bytes(const struct bot_rules *b)
 {
-	return sizeof(*b) + b->n * sizeof(*b->rules) + bot_automaton_bytes(&b->automaton);
+	return bot_table_bytes + sizeof(*b) + b->added_n * sizeof(*b->added) +
+	       bot_automaton_bytes(&b->automaton);
 }
 
 /* -- reading -- */
@@ -127,8 +91,8 @@ bot_rules_bytes(const struct bot_rules *b)
 /* What the form tells. */
 struct form {
 	int depth; /* of brackets */
-	bool has_digit;
-	bool has_outer_semicolon; /* browsers list their products with blanks */
+	unsigned has_digit;
+	unsigned has_outer_semicolon; /* browsers list their products with blanks */
 };
 
 /* What the literals tell, and at the end the form. */
@@ -136,11 +100,11 @@ struct reading {
 	struct text ua;
 	struct form form;
 	unsigned marks;
-	const char *why;        /* of our own rules, the first */
-	const char *weak;       /* of the words that say nothing beside MARK_PERSONAL, the first */
-	const char *weaker;     /* of those that say nothing beside MARK_PLAYER either */
-	const char *configured; /* of the operator's */
-	bool person;            /* the operator says so */
+	uint8_t why;        /* of our own rules, the first; in bot_whys */
+	uint8_t weak;       /* of the words that say nothing beside MARK_PERSONAL, the first */
+	uint8_t weaker;     /* of those that say nothing beside MARK_PLAYER either */
+	uint8_t configured; /* of the operator's */
+	bool person;        /* the operator says so */
 	uint16_t name;
 	size_t name_len; /* the longest literal that has a name gives it */
 };
@@ -183,7 +147,7 @@ is_odd(unsigned marks, struct text ua, size_t to)
 }
 
 static void
-take_reason(const char **why, const char *said)
+take_reason(uint8_t *why, uint8_t said)
 {
 	if (!*why)
 		*why = said;
@@ -197,7 +161,7 @@ take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 		r->name_len = rule->len;
 	}
 	if (rule->marks & MARK_CONFIGURED) {
-		r->person |= rule->why == NULL;
+		r->person |= !rule->why;
 		take_reason(&r->configured, rule->why);
 	} else if (rule->why) {
 		take_reason(!rule->spares                ? &r->why
@@ -210,29 +174,48 @@ take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 		r->marks |= MARK_ODD;
 }
 
+/* What is read with, and whose words count. */
+struct reader {
+	const struct bot_automaton *automaton;
+	const struct bot_rule *rules;
+	unsigned sources;
+};
+
 /* What the literals say that end before `to`, the longest first; a PERSON hides those inside it. */
 static void
-take_literals(const struct bot_rules *b, uint16_t state, struct reading *r, size_t to)
+take_literals(const struct reader *with, unsigned state, struct reading *r, size_t to)
 {
 	const struct bot_rule *rule;
 	int16_t i;
 
-	for (; state; state = b->automaton.shorter[state])
-		for (i = b->automaton.rule[state]; i >= 0; i = rule->same) {
-			rule = &b->rules[i];
+	for (; state; state = with->automaton->shorter[state])
+		for (i = with->automaton->rule[state]; i >= 0; i = rule->same) {
+			rule = &with->rules[i];
 			if (!rule->why && !rule->marks)
 				return;
+			if (rule->source && !(rule->source & with->sources))
+				continue;
 			if (stands(rule, r->ua, to - rule->len, to))
 				take_rule(r, rule, to);
 		}
 }
 
+enum { OPENS = 1, CLOSES = 2, DIGIT = 4, SEMICOLON = 8 };
+
+static const uint8_t form_of[256] = {
+    ['('] = OPENS, ['['] = OPENS, [')'] = CLOSES, [']'] = CLOSES, ['0'] = DIGIT,
+    ['1'] = DIGIT, ['2'] = DIGIT, ['3'] = DIGIT,  ['4'] = DIGIT,  ['5'] = DIGIT,
+    ['6'] = DIGIT, ['7'] = DIGIT, ['8'] = DIGIT,  ['9'] = DIGIT,  [';'] = SEMICOLON,
+};
+
 static inline void
-form_add(struct form *f, char c)
+form_add(struct form *f, uint8_t c)
 {
-	f->depth += (c == '(' || c == '[') - (c == ')' || c == ']');
-	f->has_digit |= c >= '0' && c <= '9';
-	f->has_outer_semicolon |= c == ';' && f->depth <= 0;
+	unsigned is = form_of[c];
+
+	f->depth += (int)(is & OPENS) - (int)(is >> 1 & 1);
+	f->has_digit |= is & DIGIT;
+	f->has_outer_semicolon |= f->depth <= 0 ? is & SEMICOLON : 0;
 }
 
 static bool
@@ -286,35 +269,53 @@ static const char *
 judge(const struct reading *r)
 {
 	if (r->configured)
-		return r->configured;
+		return bot_whys[r->configured];
 	if (r->why)
-		return r->why;
+		return bot_whys[r->why];
 	if (r->weak && !(r->marks & MARK_PERSONAL))
-		return r->weak;
+		return bot_whys[r->weak];
 	if (r->weaker && !(r->marks & (MARK_PERSONAL | MARK_PLAYER)))
-		return r->weaker;
+		return bot_whys[r->weaker];
 	return judge_form(r);
+}
+
+/* One pass: the literals, and beside them the form. */
+static void
+read_all(const struct reader *with, struct reading *r)
+{
+	const struct bot_automaton *a = with->automaton;
+	struct form form = {0}; /* here, not in r: it stays in registers */
+	unsigned state = 0, before = 0, class;
+	const uint8_t *at = (const uint8_t *)r->ua.at;
+	size_t n = r->ua.len, i;
+
+	for (i = 0; i < n; i++) {
+		class = a->class_of[at[i]];
+		state = bot_automaton_step(a, state, before, class);
+		before = class;
+		form_add(&form, at[i]);
+		if (state & BOT_FOUND) {
+			state &= ~BOT_FOUND;
+			take_literals(with, state, r, i + 1);
+		}
+	}
+	r->form = form;
 }
 
 struct bot_verdict
 bot_user_agent(const struct bot_rules *b, struct text ua)
 {
+	const struct reader table = {&bot_table, bot_table_rules, b->sources};
+	const struct reader added = {&b->automaton, b->added, 0};
 	struct reading r = {.ua = ua};
-	struct form form = {0}; /* here, not in r: it stays in registers */
-	uint16_t state = 0;
-	size_t i;
 
 	if (ua.len == 0)
 		return (struct bot_verdict){.why = "none"};
 	if (ua.len > EVENT_USER_AGENT_MAX)
 		r.ua.len = EVENT_USER_AGENT_MAX;
-	for (i = 0; i < r.ua.len; i++) {
-		state = bot_automaton_step(&b->automaton, state, ua.at[i]);
-		form_add(&form, ua.at[i]);
-		if (b->automaton.ends[state])
-			take_literals(b, b->automaton.ends[state], &r, i + 1);
-	}
-	r.form = form;
+	read_all(&table, &r);
+	if (b->added)
+		read_all(&added, &r);
 	if (r.person)
 		return (struct bot_verdict){.believed = true};
 	return (struct bot_verdict){.why = judge(&r), .name = r.name};

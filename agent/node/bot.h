@@ -6,16 +6,16 @@
  * at every time. BOTS.md says how well it does, and how to measure that.
  *
  * Threads:  rules are constant after bot_rules_new.
- * Memory:   the automaton, below 4 MiB (bot_rules_bytes), below 12 with all the patterns that an
- *           operator may add; time is linear in the User-Agent, of which the first
- *           EVENT_USER_AGENT_MAX bytes are read.
+ * Memory:   the tables made at build, half a megabyte of the program's file (bot_tables.h); of the
+ *           heap only what the operator's patterns need, below 8 MiB for as many as he may add. Time is
+ *           linear in the User-Agent, of which the first EVENT_USER_AGENT_MAX bytes are read.
  */
 #ifndef NODE_BOT_H
 #define NODE_BOT_H
 
 #include "base/text.h"
 #include "conf/conf.h"
-#include "node/bot_words.h"
+#include "node/bot_tables.h"
 #include "proto/ledger.h"
 
 struct bot_rules;
@@ -26,7 +26,7 @@ struct bot_rules;
 int bot_rules_new(unsigned sources, const struct conf_list *bots, const struct conf_list *people,
 		  struct bot_rules **ret_rules);
 void bot_rules_free(struct bot_rules *b);
-size_t bot_rules_bytes(const struct bot_rules *b);
+size_t bot_rules_bytes(const struct bot_rules *b); /* with the tables made at build */
 
 struct bot_verdict {
 	const char

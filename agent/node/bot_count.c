@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 
-#include "node/bot_words.h"
+#include "node/bot_tables.h"
 
 /* Atomic; nothing is ordered by them. */
 static _Atomic uint64_t counts[BOT_NAMES_MAX];
@@ -34,7 +34,7 @@ bot_count_print(FILE *out)
 	for (i = 0; i < bot_names_n && i < BOT_NAMES_MAX; i++) {
 		n = bot_counted((uint16_t)i);
 		if (n > 0 || i == 0)
-			fprintf(out, "footfall_bots_total{name=\"%s\"} %" PRIu64 "\n", bot_names[i],
-				n);
+			fprintf(out, "footfall_bots_total{name=\"%s\"} %" PRIu64 "\n",
+				bot_name((uint16_t)i), n);
 	}
 }

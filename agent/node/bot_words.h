@@ -1,7 +1,8 @@
 /* bot_words.h -- words that packaged lists of bots know, as a table made at build.
  *
  * bot_sources/generate.mjs makes it from crawler-user-agents (MIT) and isbot (Unlicense), in the
- * versions of bot_sources/package-lock.json. bot.c weighs these words less than our own rules.
+ * versions of bot_sources/package-lock.json, for bot_sources/tables.c, which makes bot_tables.h of it.
+ * The programs have no need of it.
  *
  * Threads:  constant.
  */
@@ -11,28 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where in a User-Agent a literal counts. */
-enum bot_where {
-	BOT_ANYWHERE,
-	BOT_HEAD = 1,  /* no letter before it */
-	BOT_TAIL = 2,  /* none behind it */
-	BOT_START = 4, /* first of all */
-	BOT_END = 8    /* last of all */
-};
-
-enum bot_source { BOT_SOURCE_CRAWLERS = 1, BOT_SOURCE_ISBOT = 2, BOT_SOURCE_ALL = 3 };
+#include "node/bot_rule.h"
 
 struct bot_word {
 	const char *literal; /* lower case */
 	const char *why;     /* as bot_verdict's */
-	uint16_t name;       /* in bot_names; 0: none is known */
+	uint16_t name;       /* in bot_word_names; 0: none is known */
 	uint8_t where, source;
 };
 
 extern const struct bot_word bot_words[];
 extern const size_t bot_words_n;
 
-extern const char *const bot_names[]; /* the first one is "other" */
-extern const size_t bot_names_n;
+extern const char *const bot_word_names[]; /* the first one is "other" */
+extern const size_t bot_word_names_n;
 
 #endif

@@ -397,6 +397,7 @@ journal_open(const struct conf *c, const struct spool *spool, unsigned writers, 
 		journal_close(j);
 		return err;
 	}
+	journal_warm_spares(j);
 	/* a writer that finds none opens one as soon as the sealer has freed it, and sheds till then */
 	for (i = 0; i < writers; i++)
 		(void)journal_swap(&j->writers[i], now, now.ms);

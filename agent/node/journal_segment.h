@@ -103,6 +103,7 @@ struct segment {
 	bool found;    /* of an earlier run */
 	bool numbered;
 	bool tallied;  /* ledger and lost hold */
+	bool warm;     /* its first pages were made present */
 	size_t synced; /* bytes of records known to be on the disk */
 	struct segment_number number;
 	struct ledger ledger; /* of a tallied segment */

@@ -72,4 +72,8 @@ void journal_set_state(struct journal *j, struct segment *s, enum segment_state 
 /* Makes every free segment ready. 0 or the first error. */
 int journal_make_spares(struct journal *j);
 
+/* Makes the first pages present of those that the writers take next: no worker waits for a page fault
+ * when it rotates, and the spares behind them hold no memory. */
+void journal_warm_spares(struct journal *j);
+
 #endif

@@ -29,9 +29,27 @@ make_spare(struct journal *j, struct segment *s)
 	CRASH_POINT("recycle_after_prepare");
 	if (err)
 		return err;
-	segment_prefault(s, 0, PREFAULT_SPARE);
+	segment_release(s);
+	s->warm = false;
 	journal_push_spare(j, s);
 	return 0;
+}
+
+void
+journal_warm_spares(struct journal *j)
+{
+	struct segment *s;
+	unsigned i;
+
+	for (i = 1; i <= j->writers_n; i++) {
+		pthread_mutex_lock(&j->lock);
+		s = j->spares >= i ? j->spare[j->spares - i] : NULL;
+		pthread_mutex_unlock(&j->lock);
+		if (!s || s->warm)
+			continue;
+		segment_prefault(s, 0, PREFAULT_SPARE); /* harmless if it was taken meanwhile */
+		s->warm = true;
+	}
 }
 
 int
@@ -156,6 +174,7 @@ journal_tend(struct journal *j, struct wall_ms now)
 		log_warn("a free segment cannot be made ready; tried again", "error=%d", -err);
 	j->spare_err = err;
 	free_history(j, now);
+	journal_warm_spares(j);
 	for (i = 0; i < j->writers_n; i++)
 		tend_writer(j, &j->writers[i], now);
 	stat_set(STAT_JOURNAL_FREE, atomic_load_explicit(&j->spares_seen, memory_order_relaxed));

@@ -3,7 +3,7 @@
  *   bench_parts DIR ROUNDS      prints a JSON object a line; the median of the rounds is the value
  *
  * Journal: an append less the packing of the event, which is measured beside it. Batch: bytes an
- * event in the spool. Central: decoding and grouping, and the whole apply with its synced commit.
+ * event in the spool. Bots: a verdict without admission's cache. Central: decoding and grouping, and the whole apply with its synced commit.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "central/store.h"
+#include "node/bot.h"
 #include "node/journal_state.h"
 #include "node/seal.h"
 #include "test/unit/make_batch.h"
@@ -170,6 +171,78 @@ bench_journal(const char *dir, unsigned rounds)
 	      "10,000 contents, 63,000 visitors, no event ids");
 }
 
+/* -- bots -- */
+
+#define VISITS 100000u
+
+/* Browsers as most visitors have them, each in some hundred versions. */
+static struct text
+browser_no(unsigned i, char *buf, size_t size)
+{
+	static const char *const form[][2] = {
+	    {"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+	     "Chrome/",
+	     ".0.0.0 Safari/537.36"},
+	    {"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/",
+	     ".0.0.0 Mobile Safari/537.36"},
+	    {"Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 "
+	     "(KHTML, like Gecko) Version/",
+	     ".1 Mobile/15E148 Safari/604.1"},
+	    {"Mozilla/5.0 (X11; Linux x86_64; rv:", ".0) Gecko/20100101 Firefox/133.0"},
+	    {"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like "
+	     "Gecko) Chrome/",
+	     ".0.0.0 Safari/537.36 Edg/131.0.0.0"},
+	};
+	int len = snprintf(buf, size, "%s%u%s", form[i % 5][0], 100 + i / 5 % 100, form[i % 5][1]);
+
+	return (struct text){buf, (size_t)len};
+}
+
+/* The others on a shared machine cost no time of this clock. */
+static double
+cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double
+verdict_us(const struct bot_rules *rules)
+{
+	static char buf[500][256];
+	static struct text ua[500];
+	unsigned i, refused = 0;
+	double begin;
+
+	for (i = 0; i < 500; i++)
+		ua[i] = browser_no(i, buf[i], sizeof(buf[i]));
+	begin = cpu_s();
+	for (i = 0; i < VISITS; i++)
+		refused += bot_user_agent(rules, ua[i * 7919 % 500]).why != NULL;
+	begin = cpu_s() - begin;
+	must(refused ? -EINVAL : 0, "a browser was called a bot");
+	return begin * 1e6 / VISITS;
+}
+
+static void
+bench_bots(unsigned rounds)
+{
+	struct bot_rules *rules;
+	double us[ROUNDS_MAX];
+	unsigned i;
+
+	must(bot_rules_new(BOT_SOURCE_ALL, NULL, NULL, &rules), "bot_rules_new");
+	for (i = 0; i < rounds; i++)
+		us[i] = verdict_us(rules);
+	print("bots, a verdict", median(us, rounds), 0.5, "lower", "µs",
+	      "500 User-Agents of browsers, 105 bytes, no cache");
+	print("bots, tables", (double)bot_rules_bytes(rules) / (1 << 20), 4, "lower", "MiB",
+	      "in the program's file");
+	bot_rules_free(rules);
+}
+
 /* -- the central -- */
 
 static void
@@ -258,6 +331,7 @@ main(int argc, char **argv)
 	must(calendar_init("UTC"), "calendar_init");
 	must(file_make_dir(argv[1]), "directory");
 	bench_journal(argv[1], rounds);
+	bench_bots(rounds);
 	bench_group(rounds, 10000, 10, "central, decode and group, 10,000 contents");
 	bench_group(rounds, 1000000, 2, "central, decode and group, 1M contents");
 	bench_apply(argv[1], rounds);

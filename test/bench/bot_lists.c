@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "node/bot.h"
+#include "node/bot_words.h"
 
 #define ROUNDS 50
 

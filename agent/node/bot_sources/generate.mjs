@@ -194,8 +194,8 @@ function print({ words, dropped, spared, total }) {
 	return [
 		"/* made by agent/node/bot_sources/generate.mjs", ...counted.map((l) => ` * ${l}`), " */",
 		'#include "node/bot_words.h"', "",
-		"const char *const bot_names[] = {", '\t"other",', ...names.map((n) => `\t${quoted(n)},`), "};",
-		`const size_t bot_names_n = ${names.length + 1};`, "",
+		"const char *const bot_word_names[] = {", '\t"other",', ...names.map((n) => `\t${quoted(n)},`), "};",
+		`const size_t bot_word_names_n = ${names.length + 1};`, "",
 		"const struct bot_word bot_words[] = {", ...rows, "};",
 		`const size_t bot_words_n = ${words.length};`, "",
 	].join("\n");
