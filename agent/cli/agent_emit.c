@@ -39,7 +39,7 @@ struct emit {
 static size_t
 envelope_bytes(const struct emit *m)
 {
-	return m->keys ? ENVELOPE_BYTES(strlen(udp_keys_first(m->keys)->name)) : 0;
+	return m->keys ? ENVELOPE_BYTES(strlen(udp_keys_at(m->keys, 0)->name)) : 0;
 }
 
 static int
@@ -51,7 +51,7 @@ send_datagram(struct emit *m, const uint8_t *bytes, size_t len)
 
 	if (!m->keys)
 		return pace_send(&m->pace, bytes, len);
-	key = udp_keys_first(m->keys);
+	key = udp_keys_at(m->keys, 0);
 	e = (struct envelope){.key_name = text_of(key->name),
 			      .boot = m->boot,
 			      .seq = ++m->seq,

@@ -236,6 +236,10 @@ check_udp(struct conf_loader *l)
 
 	if (c->udp_keys_file[0] != '\0')
 		return;
+	if (strcmp(c->udp_require_signed, "all") == 0)
+		conf_fault(l, OPTION_udp_require_signed,
+			   "\"all\" without any key would take nothing; allowed is that with "
+			   "udp.keys_file only");
 	for (i = 0; i < c->udp_listen.n; i++)
 		if (is_remote(c->udp_listen.item[i]))
 			conf_fault(l, OPTION_udp_listen,

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/passed.h"
 #include "node/bot_count.h"
+#include "node/udp_tally.h"
 #include "stats/stats.h"
 
 #define IDLE_S 30u
@@ -45,6 +46,7 @@ print_metrics(struct admin *a, FILE *out)
 	(void)a;
 	stats_print(out);
 	bot_count_print(out);
+	udp_tally_print(out);
 	return MHD_HTTP_OK;
 }
 

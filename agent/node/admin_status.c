@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "node/udp_tally.h"
 #include "stats/stats.h"
 
 #define ERROR_MAX 512
@@ -125,7 +126,9 @@ admin_status_print(const struct admin *a, FILE *out)
 	print_forward(a, out);
 	fprintf(out,
 		",\"udp\":{\"datagrams\":%" PRIu64 ",\"dropped\":%" PRIu64
-		",\"buffer_bytes\":%" PRIu64 "}}\n",
+		",\"buffer_bytes\":%" PRIu64 ",\"keys\":",
 		stat_get(STAT_UDP_DATAGRAMS), stat_get(STAT_UDP_DROPPED),
 		stat_get(STAT_UDP_BUFFER));
+	udp_tally_print_json(out);
+	fprintf(out, "}}\n");
 }

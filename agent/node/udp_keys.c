@@ -40,10 +40,10 @@ udp_keys_find_id(struct udp_keys *k, uint64_t id)
 	return NULL;
 }
 
-const struct udp_key *
-udp_keys_first(const struct udp_keys *k)
+struct udp_key *
+udp_keys_at(struct udp_keys *k, size_t i)
 {
-	return k->n > 0 ? &k->key[0] : NULL;
+	return i < k->n ? &k->key[i] : NULL;
 }
 
 void

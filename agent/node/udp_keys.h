@@ -18,6 +18,7 @@
 struct udp_key {
 	char name[ENVELOPE_NAME_MAX + 1];
 	uint8_t secret[ENVELOPE_KEY_BYTES];
+	uint16_t tally;   /* udp_tally.h */
 	uint64_t id;      /* of name and secret together */
 	int64_t floor_ms; /* what was signed by then may be a replay that nobody remembers */
 };
@@ -31,10 +32,10 @@ int udp_keys_read(const char *path, struct wall_ms floor, struct udp_keys **ret_
 struct udp_keys *udp_keys_none(void); /* NULL when memory is short */
 void udp_keys_free(struct udp_keys *k);
 
-/* NULL when there is none. udp_keys_first: in the file's order. */
+/* NULL when there is none. udp_keys_at: in the file's order, from 0. */
 struct udp_key *udp_keys_find(struct udp_keys *k, struct text name);
 struct udp_key *udp_keys_find_id(struct udp_keys *k, uint64_t id);
-const struct udp_key *udp_keys_first(const struct udp_keys *k);
+struct udp_key *udp_keys_at(struct udp_keys *k, size_t i);
 
 /* Takes over the floors of the keys that old has as well. */
 void udp_keys_inherit(struct udp_keys *k, struct udp_keys *old);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "node/udp_tally.h"
 #include "stats/stats.h"
 
 #define WAYS 8                      /* senders a line */
@@ -58,7 +59,7 @@ word_of(struct sender *s, uint64_t seq)
 
 /* Clears the words between the newest number and a newer one. */
 static void
-slide(struct sender *s, uint64_t seq)
+slide(struct sender *s, uint64_t seq, uint16_t tally)
 {
 	uint64_t more = seq / 64 - s->newest / 64, i;
 
@@ -67,22 +68,25 @@ slide(struct sender *s, uint64_t seq)
 	for (i = 0; i < more; i++)
 		*word_of(s, seq - 64 * i) = 0;
 	stat_add(STAT_UDP_GAPS, seq - s->newest - 1);
+	udp_tally_add(tally, UDP_TALLY_GAPS, seq - s->newest - 1);
 	s->newest = seq;
 }
 
 static enum reason
-take_seq(struct sender *s, uint64_t seq)
+take_seq(struct sender *s, uint64_t seq, uint16_t tally)
 {
 	const uint64_t bit = UINT64_C(1) << seq % 64;
 
 	if (seq + UDP_WINDOW <= s->newest)
 		return REASON_INVALID_LATE;
 	if (seq > s->newest)
-		slide(s, seq);
+		slide(s, seq, tally);
 	else if (*word_of(s, seq) & bit)
 		return REASON_INVALID_REPLAYED;
-	else if (seq > s->first)
+	else if (seq > s->first) {
 		stat_add(STAT_UDP_LATE, 1);
+		udp_tally_add(tally, UDP_TALLY_LATE, 1);
+	}
 	*word_of(s, seq) |= bit;
 	return REASON_ACCEPTED_FIRST;
 }
@@ -148,7 +152,7 @@ udp_senders_take(struct udp_senders *s, struct udp_keys *keys, struct udp_key *k
 		*it = (struct sender){.key = key->id, .boot = e->boot};
 		it->first = it->newest = e->seq;
 	}
-	r = take_seq(it, e->seq);
+	r = take_seq(it, e->seq, key->tally);
 	if (r == REASON_ACCEPTED_FIRST && e->time_ms > it->newest_ms)
 		it->newest_ms = e->time_ms;
 	return r;

@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/socket.h"
 #include "node/udp_senders.h"
+#include "node/udp_tally.h"
 #include "stats/stats.h"
 
 struct udp_trust {
 	/* constant after start */
+	bool all_sign; /* senders on this host as well */
 	int64_t window_ms;
 	size_t n_senders;
 	/* atomic: keys that the UDP thread takes over with the next signed datagram */
@@ -26,6 +29,8 @@ read_keys(const char *path, struct wall_ms now, struct udp_keys **ret_keys)
 {
 	const struct wall_ms floor = {now.ms - 1};
 	char fault[UDP_KEYS_FAULT_MAX];
+	struct udp_key *key;
+	size_t i;
 	int err;
 
 	*ret_keys = NULL;
@@ -34,6 +39,8 @@ read_keys(const char *path, struct wall_ms now, struct udp_keys **ret_keys)
 	err = udp_keys_read(path, floor, ret_keys, fault);
 	if (err)
 		log_error("the keys of signed datagrams cannot be used", "fault=\"%s\"", fault);
+	for (i = 0; !err && (key = udp_keys_at(*ret_keys, i)); i++)
+		key->tally = udp_tally_of(key->name);
 	return err;
 }
 
@@ -45,6 +52,7 @@ udp_trust_new(const struct conf *c, struct wall_ms now, struct udp_trust **ret_t
 
 	if (!t)
 		return -ENOMEM;
+	t->all_sign = strcmp(c->udp_require_signed, "all") == 0;
 	t->window_ms = c->udp_signed_window;
 	t->n_senders = (size_t)c->udp_senders;
 	err = read_keys(c->udp_keys_file, now, &t->keys);
@@ -102,6 +110,25 @@ take_over(struct udp_trust *t)
 
 /* -- judging -- */
 
+/* Tag, time and sequence number, which are the key's business. */
+static enum reason
+judge_key(struct udp_trust *t, struct udp_key *key, const struct envelope *e, struct wall_ms now)
+{
+	if (!envelope_verify(e, key->secret))
+		return REASON_INVALID_TAG;
+	if (e->time_ms < now.ms - t->window_ms || e->time_ms > now.ms + t->window_ms)
+		return REASON_INVALID_STALE;
+	return udp_senders_take(t->senders, t->keys, key, e, now, t->window_ms);
+}
+
+static enum udp_tally
+tally_of(enum reason r)
+{
+	if (r == REASON_ACCEPTED_FIRST)
+		return UDP_TALLY_RECEIVED;
+	return r == REASON_INVALID_REPLAYED ? UDP_TALLY_REPLAYED : UDP_TALLY_REFUSED;
+}
+
 static enum reason
 judge_signed(struct udp_trust *t, struct text bytes, struct wall_ms now, struct text *ret_payload)
 {
@@ -116,11 +143,8 @@ judge_signed(struct udp_trust *t, struct text bytes, struct wall_ms now, struct 
 	key = t->keys && t->senders ? udp_keys_find(t->keys, e.key_name) : NULL;
 	if (!key)
 		return REASON_INVALID_UNKNOWN_KEY;
-	if (!envelope_verify(&e, key->secret))
-		return REASON_INVALID_TAG;
-	if (e.time_ms < now.ms - t->window_ms || e.time_ms > now.ms + t->window_ms)
-		return REASON_INVALID_STALE;
-	r = udp_senders_take(t->senders, t->keys, key, &e, now, t->window_ms);
+	r = judge_key(t, key, &e, now);
+	udp_tally_add(key->tally, tally_of(r), 1);
 	if (r == REASON_ACCEPTED_FIRST) {
 		stat_add(STAT_UDP_SIGNED, 1);
 		*ret_payload = e.payload;
@@ -134,7 +158,7 @@ udp_trust_judge(struct udp_trust *t, const struct sockaddr *peer, struct text by
 {
 	if (envelope_is((const uint8_t *)bytes.at, bytes.len))
 		return judge_signed(t, bytes, now, ret_payload);
-	if (!socket_is_local(peer))
+	if (t->all_sign || !socket_is_local(peer))
 		return REASON_INVALID_UNTRUSTED;
 	*ret_payload = bytes;
 	return REASON_ACCEPTED_FIRST;

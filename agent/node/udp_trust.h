@@ -1,6 +1,7 @@
 /* udp_trust.h -- whose datagrams are taken: those of this host, and signed ones.
  *
- * Stands between the socket and the decoder. An unsigned datagram is taken from loopback alone. A
+ * Stands between the socket and the decoder. An unsigned datagram is taken from loopback alone,
+ * and with udp.require_signed = "all" from nobody. A
  * signed one is judged in this order, wherever it comes from: form, key (an unknown one is refused
  * before anything is hashed), tag, time, sequence number.
  *

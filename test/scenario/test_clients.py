@@ -140,6 +140,34 @@ def test_signed_datagrams_count_once_in_any_order(client, agent, key, tap):
     assert metric(agent, "udp_sequence_late_total") == 1
 
 
+def test_the_status_says_of_each_key_what_got_lost(agent, key, tap):
+    run(RUNTIMES["python"], "send", tap.address, key, uuid.uuid4())
+    one, first, second, child = tap.take(DATAGRAMS)
+    assert agent.status()["udp"]["keys"] == {
+        "shop-1": {"received": 0, "lost": 0, "late": 0, "replayed": 0, "refused": 0}
+    }
+    send(agent, one, second, one, second[:-1] + bytes([second[-1] ^ 1]))
+    wait_for("4 datagrams", lambda: metric(agent, "udp_datagrams_total") == 4)
+    lost = {"received": 2, "lost": 1, "late": 0, "replayed": 1, "refused": 1}
+    wait_for("a loss", lambda: agent.status()["udp"]["keys"] == {"shop-1": lost})
+    send(agent, first, child)
+    late = {**lost, "received": 4, "lost": 0, "late": 1}
+    wait_for("its end", lambda: agent.status()["udp"]["keys"] == {"shop-1": late})
+    assert metric(agent, 'udp_key_gaps_total{key="shop-1"}') == 1
+    assert metric(agent, 'udp_key_late_total{key="shop-1"}') == 1
+    assert "shop-1:" in agent.run("status").stdout
+
+
+def test_signatures_can_be_asked_of_loopback_as_well(farm, key):
+    wanted = {"listen": ["127.0.0.1:0"], "require_signed": "all"}
+    refused = farm.agent("web-0", udp=wanted).run("check", check=False)
+    assert refused.returncode == 1 and "keys_file" in refused.stderr
+    agent = farm.agent("web-1", udp={**wanted, "keys_file": key}).start()
+    assert drive(agent, "-", DATAGRAMS) == {"invalid.untrusted": DATAGRAMS}
+    got = drive(agent, key, EVENTS)
+    assert got == {"invalid.untrusted": DATAGRAMS, "accepted.first": EVENTS}
+
+
 def test_other_keys_are_refused(client, agent, tmp_path):
     run(client, "send", agent.addresses["udp"], key_file(tmp_path / "other"), uuid.uuid4())
     assert settled(agent, DATAGRAMS) == {"invalid.tag": DATAGRAMS}

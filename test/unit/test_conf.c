@@ -256,7 +256,7 @@ START_TEST(every_fault_is_reported_with_its_line)
 					 "  burst = 1x\n"
 					 "  rate = {1} }\n"));
 	expect_faults(
-	    ":2: no key nme in section node; allowed are: name state_dir log_level\n"
+	    ":2: no key nme in section node; allowed are: name state_dir user log_level\n"
 	    ":5: admit.burst: \"1x\" is not allowed; allowed is a whole number, from 1 "
 	    "to 1000000\n"
 	    ":6: unexpected token '{'; allowed is: section { key = value }\n"
@@ -446,6 +446,9 @@ static const struct {
     {"udp.listen=127.0.0.2:0,[::1]:0", true},
     {"udp.listen=127.0.0.1:0,*:8125", false}, /* without udp.keys_file */
     {"udp.listen=192.0.2.1:8125", false},
+    {"udp.require_signed=remote", true},
+    {"udp.require_signed=all", false}, /* nor this */
+    {"udp.require_signed=none", false},
     {"admin.listen=", false},
     {"http.track_paths=/a/,/b", true},
     {"http.track_paths=a", false},

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "node/udp_keys.h"
 #include "node/udp_senders.h"
+#include "node/udp_tally.h"
 #include "node/udp_trust.h"
 #include "scratch.h"
 #include "stats/stats.h"
@@ -109,6 +110,18 @@ deliver(struct mail m)
 	return judge((struct text){(const char *)bytes, len}, true);
 }
 
+static void
+open_for_signed_alone(void)
+{
+	char keys[128];
+	char *overrides[] = {(char[]){"node.name=w"}, (char[]){"udp.require_signed=all"}, keys};
+
+	write_keys("one " HEX "\n", 0600);
+	(void)snprintf(keys, sizeof(keys), "udp.keys_file=%s", path);
+	ck_assert_int_eq(conf_load(CONF_AGENT, NULL, overrides, 3, stderr, &conf), 0);
+	ck_assert_int_eq(udp_trust_new(conf, (struct wall_ms){START_MS}, &trust), 0);
+}
+
 /* From the sender `boot` of key one, signed now. */
 static enum reason
 deliver_seq(uint64_t boot, uint64_t seq)
@@ -127,6 +140,20 @@ START_TEST(unsigned_datagrams_are_taken_from_loopback_alone)
 	EXPECT(judge(TEXT_LIT("\x80"), true), INVALID_UNTRUSTED);
 	EXPECT(judge(TEXT_LIT("FFSD"), false), INVALID_ENVELOPE);
 	EXPECT(judge((struct text){"", 0}, true), INVALID_UNTRUSTED);
+}
+END_TEST
+
+START_TEST(with_require_signed_all_loopback_is_not_enough)
+{
+	open_for_signed_alone();
+	EXPECT(judge(TEXT_LIT("\x80"), false), INVALID_UNTRUSTED);
+	EXPECT(judge(TEXT_LIT("\x80"), true), INVALID_UNTRUSTED);
+	EXPECT(deliver_seq(7, 1), ACCEPTED_FIRST);
+	write_keys("two " OTHER_HEX "\n", 0600);
+	udp_trust_reload(trust, path, (struct wall_ms){now_ms});
+	EXPECT(deliver_seq(7, 2), INVALID_UNKNOWN_KEY);
+	udp_trust_reload(trust, "", (struct wall_ms){now_ms}); /* no key at all: nothing is taken */
+	EXPECT(judge(TEXT_LIT("\x80"), false), INVALID_UNTRUSTED);
 }
 END_TEST
 
@@ -276,6 +303,64 @@ START_TEST(gaps_and_late_ones_are_counted)
 }
 END_TEST
 
+static uint64_t
+tallied(const char *key, enum udp_tally what)
+{
+	return udp_tally_get(udp_tally_of(key), what);
+}
+
+START_TEST(what_came_of_a_keys_datagrams_is_counted_by_its_name)
+{
+	open_default();
+	EXPECT(deliver_seq(7, 100), ACCEPTED_FIRST);
+	EXPECT(deliver_seq(7, 105), ACCEPTED_FIRST);
+	EXPECT(deliver_seq(7, 103), ACCEPTED_FIRST);
+	EXPECT(deliver_seq(7, 103), INVALID_REPLAYED);
+	EXPECT(deliver_seq(8, 1), ACCEPTED_FIRST); /* another process with this key */
+	EXPECT(deliver_seq(7, 2000), ACCEPTED_FIRST);
+	EXPECT(deliver_seq(7, 1), INVALID_LATE);
+	EXPECT(deliver((struct mail){"one", OTHER_HEX, 7, 2001, now_ms}), INVALID_TAG);
+	EXPECT(deliver((struct mail){"one", HEX, 9, 1, now_ms - WINDOW_MS - 1}), INVALID_STALE);
+	EXPECT(deliver((struct mail){"two", OTHER_HEX, 7, 1, now_ms}), ACCEPTED_FIRST);
+	EXPECT(deliver((struct mail){"three", HEX, 7, 1, now_ms}), INVALID_UNKNOWN_KEY);
+	ck_assert_uint_eq(tallied("one", UDP_TALLY_RECEIVED), 5);
+	ck_assert_uint_eq(tallied("one", UDP_TALLY_GAPS), 4 + 1894);
+	ck_assert_uint_eq(tallied("one", UDP_TALLY_LATE), 1);
+	ck_assert_uint_eq(tallied("one", UDP_TALLY_REPLAYED), 1);
+	ck_assert_uint_eq(tallied("one", UDP_TALLY_REFUSED), 3);
+	ck_assert_uint_eq(tallied("two", UDP_TALLY_RECEIVED), 1);
+	ck_assert_uint_eq(tallied("two", UDP_TALLY_REFUSED), 0);
+}
+END_TEST
+
+START_TEST(names_beyond_the_maximum_are_counted_together)
+{
+	char name[16], *text = NULL;
+	uint16_t place = 0;
+	size_t size;
+	FILE *out;
+	unsigned i;
+
+	for (i = 0; i < 2 * UDP_KEYS_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "k%u", i);
+		place = udp_tally_of(name);
+		ck_assert_uint_lt(place, UDP_KEYS_MAX);
+		ck_assert_uint_eq(place, udp_tally_of(name));
+	}
+	ck_assert_uint_eq(place, 0);
+	udp_tally_add(place, UDP_TALLY_GAPS, 3);
+	udp_tally_add(udp_tally_of("k0"), UDP_TALLY_GAPS, 2);
+	out = open_memstream(&text, &size);
+	udp_tally_print(out);
+	udp_tally_print_json(out);
+	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_ptr_nonnull(strstr(text, "footfall_udp_key_gaps_total{key=\"other\"} 3\n"));
+	ck_assert_ptr_nonnull(strstr(text, "footfall_udp_key_gaps_total{key=\"k0\"} 2\n"));
+	ck_assert_ptr_nonnull(strstr(text, "{\"other\":{\"received\":0,\"lost\":3,"));
+	free(text);
+}
+END_TEST
+
 /* -- bounded -- */
 
 START_TEST(a_full_table_takes_new_senders_and_no_replay)
@@ -346,7 +431,7 @@ START_TEST(files_of_keys_are_read_or_refused_with_the_line)
 	err = udp_keys_read(path, (struct wall_ms){0}, &keys, fault);
 	if (!files[_i].fault) {
 		ck_assert_int_eq(err, 0);
-		ck_assert_str_eq(udp_keys_first(keys)->name, "one");
+		ck_assert_str_eq(udp_keys_at(keys, 0)->name, "one");
 	} else {
 		ck_assert_int_eq(err, -EINVAL);
 		ck_assert_msg(strstr(fault, files[_i].fault) != NULL, "%s", fault);
@@ -455,6 +540,7 @@ static void
 add_tests(TCase *t)
 {
 	tcase_add_test(t, unsigned_datagrams_are_taken_from_loopback_alone);
+	tcase_add_test(t, with_require_signed_all_loopback_is_not_enough);
 	tcase_add_test(t, a_signed_datagram_of_a_known_key_is_taken);
 	tcase_add_test(t, unknown_keys_and_wrong_keys_are_told_apart);
 	tcase_add_test(t, without_keys_no_signature_is_known);
@@ -467,6 +553,8 @@ add_tests(TCase *t)
 			    12);
 	tcase_add_test(t, the_largest_sequence_number_is_an_ordinary_one);
 	tcase_add_test(t, gaps_and_late_ones_are_counted);
+	tcase_add_test(t, what_came_of_a_keys_datagrams_is_counted_by_its_name);
+	tcase_add_test(t, names_beyond_the_maximum_are_counted_together);
 	tcase_add_test(t, a_full_table_takes_new_senders_and_no_replay);
 	tcase_add_test(t, a_senders_place_is_free_once_its_time_is_over);
 	tcase_add_test(t, a_key_whose_clock_is_ahead_harms_itself_alone);
