@@ -83,8 +83,11 @@ map_source(const struct segment_header *h, struct text source, struct text lines
 		r = reason_find(verdict, name);
 		if (count && (r == REASON_N || to == SOURCE_N))
 			return refuse_name(r == REASON_N ? line : source, count);
-		if (count)
-			sum->count[to][r] += count;
+		if (!count)
+			continue;
+		if (count > BATCH_COUNT_MAX - sum->count[to][r])
+			return -EBADMSG;
+		sum->count[to][r] += count;
 	}
 	return 0;
 }
@@ -118,6 +121,8 @@ segment_tally(struct segment *s)
 	if (err)
 		return err;
 	counted = ledger_verdict(&l, VERDICT_ACCEPTED);
+	if (counted > BATCH_EVENTS_MAX) /* more than a segment takes */
+		return -EBADMSG;
 	for (i = 0; i < SOURCE_N; i++)
 		l.count[i][REASON_ACCEPTED_FIRST] = l.count[i][REASON_ACCEPTED_REPEAT] = 0;
 	while (segment_next(s, &at, &e)) {

@@ -300,6 +300,17 @@ segment_release(const struct segment *s)
 
 /* -- what an earlier run left -- */
 
+/* State, seq and counts change while the segment is open, so that no checksum stands over them; with
+ * absurd ones no batch could be made, and every other segment would wait behind this one. */
+static bool
+header_is_sane(const struct segment_header *h)
+{
+	return h->serial > 0 && h->serial <= INT64_MAX && h->from_ms >= 0 &&
+	       h->from_ms < h->until_ms && h->until_ms <= EVENT_TS_MAX_MS && h->since_ms >= 0 &&
+	       h->since_ms <= EVENT_TS_MAX_MS && h->state <= DISK_SEALED &&
+	       h->seq < BATCH_COUNT_MAX && h->udp_dropped <= BATCH_COUNT_MAX;
+}
+
 static int
 check_header(const struct segment *s)
 {
@@ -310,8 +321,8 @@ check_header(const struct segment *s)
 	if (h->magic[7] != magic[7])
 		return -EPROTONOSUPPORT;
 	if (h->names_len > SEGMENT_NAMES || h->sum != header_sum(h) ||
-	    h->interval_sum != interval_sum(h) || h->until_ms <= h->from_ms ||
-	    h->state > DISK_SEALED || (uint64_t)h->sources * h->reasons > SEGMENT_COUNTS)
+	    h->interval_sum != interval_sum(h) || !header_is_sane(h) ||
+	    (uint64_t)h->sources * h->reasons > SEGMENT_COUNTS)
 		return -EBADMSG;
 	return 0;
 }
@@ -335,11 +346,12 @@ segment_load(struct segment *s)
 	err = check_header(s);
 	if (err)
 		return err;
-	s->found = true;
 	for (s->used = 0; segment_record(s, &s->used, &n);) {
 		s->records++;
 		s->payload += n;
 	}
 	s->state = s->head->state == DISK_SEALED ? SEGMENT_HISTORY : SEGMENT_CLOSED;
-	return segment_tally(s);
+	err = segment_tally(s);
+	s->found = !err;
+	return err;
 }

@@ -33,6 +33,13 @@ encode(const struct journal_seq *q, uint8_t buf[SEQ_FILE_MAX])
 	return w.len;
 }
 
+/* As a batch can say it. */
+static bool
+time_valid(int64_t ms)
+{
+	return ms >= 0 && ms <= EVENT_TS_MAX_MS;
+}
+
 static bool
 decode(const uint8_t *buf, size_t len, struct journal_seq *ret_seq)
 {
@@ -53,7 +60,10 @@ decode(const uint8_t *buf, size_t len, struct journal_seq *ret_seq)
 	node = get_text8(&r);
 	summed = r.at;
 	if (get_u64(&r) != hash_mix(SEQ_SEED, buf, summed) || r.bad || reader_left(&r) > 0 ||
-	    node.len > BATCH_NODE_MAX || !epoch)
+	    (node.len > 0 && !event_name_valid(node)) || !epoch)
+		return false;
+	if (q.given.id.seq >= BATCH_COUNT_MAX || !time_valid(q.given.sealed_ms) ||
+	    !time_valid(q.given.closes_ms) || !time_valid(q.claimed_ms))
 		return false;
 	memcpy(q.given.id.epoch, epoch, 16);
 	if (node.len)
