@@ -65,7 +65,8 @@ parse_name(const char *name, uint8_t ret_epoch[16], uint64_t *ret_seq)
 		return false;
 	*ret_seq = strtoull(name + 33, NULL, 10);
 	make_name(ret_epoch, *ret_seq, again);
-	return strcmp(name, again) == 0;
+	/* no batch could have the number behind a larger one */
+	return *ret_seq < BATCH_COUNT_MAX && strcmp(name, again) == 0;
 }
 
 static int
