@@ -138,6 +138,13 @@ take_lines(struct udp_keys *k, char *text, struct wall_ms floor, const char *pat
 	return -EINVAL;
 }
 
+static int
+refuse_nul(const char *path, char *ret_fault)
+{
+	(void)snprintf(ret_fault, UDP_KEYS_FAULT_MAX, "%.128s: holds a NUL byte", path);
+	return -EINVAL;
+}
+
 int
 udp_keys_read(const char *path, struct wall_ms floor, struct udp_keys **ret_keys,
 	      char ret_fault[UDP_KEYS_FAULT_MAX])
@@ -156,6 +163,8 @@ udp_keys_read(const char *path, struct wall_ms floor, struct udp_keys **ret_keys
 		(void)snprintf(ret_fault, UDP_KEYS_FAULT_MAX, "%.128s: %s", path,
 			       err == -EPERM ? "others than its owner may read it"
 					     : strerror(-err));
+	else if (strlen(text) != len) /* the keys behind it would not be seen */
+		err = refuse_nul(path, ret_fault);
 	else
 		err = take_lines(k, text, floor, path, ret_fault);
 	if (text)
