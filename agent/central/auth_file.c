@@ -24,6 +24,7 @@
 
 #define HEADER "footfall-access 1\n"
 #define TOKEN_BYTES 32
+#define SPACE " \t\r\v\f"
 #define LINE_MAX_BYTES (8 + EVENT_NAME_MAX + 24 + ACCESS_SECRET_MAX)
 #define FILE_MAX_BYTES (sizeof(HEADER) + ACCESS_MAX * (size_t)LINE_MAX_BYTES)
 
@@ -51,19 +52,46 @@ parse_kind(const char *word, enum access_kind *ret_kind)
 	return false;
 }
 
+/* The next word, which must fit: scanf would go on with the rest of it as the word behind. */
+static bool
+take_word(const char **line, char *word, size_t cap)
+{
+	size_t n;
+
+	*line += strspn(*line, SPACE);
+	n = strcspn(*line, SPACE);
+	if (n == 0 || n >= cap)
+		return false;
+	memcpy(word, *line, n);
+	word[n] = '\0';
+	*line += n;
+	return true;
+}
+
+static bool
+parse_time(const char *word, int64_t *ret_ms)
+{
+	char *end = NULL;
+
+	*ret_ms = strtoll(word, &end, 10); /* at its limit when there are too many digits */
+	return *end == '\0' && *ret_ms >= 0 && *ret_ms <= EVENT_TS_MAX_MS;
+}
+
 static bool
 parse_line(const char *line, struct access_entry *ret_entry)
 {
 	struct access_entry e = {0};
-	char kind[8], created[24], *end = NULL;
+	char kind[8], created[24];
 
-	_Static_assert(EVENT_NAME_MAX == 64 && ACCESS_SECRET_MAX == 128, "the widths below");
-	if (sscanf(line, "%7s %64s %23s %127s", kind, e.name, created, e.secret) != 4 ||
-	    !parse_kind(kind, &e.kind) || !event_name_valid(text_of(e.name)))
+	if (!take_word(&line, kind, sizeof(kind)) || !take_word(&line, e.name, sizeof(e.name)) ||
+	    !take_word(&line, created, sizeof(created)) ||
+	    !take_word(&line, e.secret, sizeof(e.secret)) || line[strspn(line, SPACE)] != '\0')
 		return false;
-	e.created_ms = strtoll(created, &end, 10);
+	if (!parse_kind(kind, &e.kind) || !event_name_valid(text_of(e.name)) ||
+	    !parse_time(created, &e.created_ms))
+		return false;
 	*ret_entry = e;
-	return *end == '\0';
+	return true;
 }
 
 static int
