@@ -12,6 +12,7 @@
 #define NAME_MAX_BYTES 64
 #define SECRET_MAX_BYTES 65536
 #define PATTERNS_MAX 128 /* of 64 bytes: with the rest below the automaton's 65535 states */
+#define PROXIES_MAX 256  /* client_addr.h's: compared one by one with every hop */
 #define ZONEINFO "/usr/share/zoneinfo/"
 
 static bool
@@ -249,10 +250,10 @@ check_udp(struct conf_loader *l)
 }
 
 static void
-check_patterns(struct conf_loader *l, enum option_id id)
+check_length(struct conf_loader *l, enum option_id id, int max)
 {
-	if (option_list(l->conf, id)->n > PATTERNS_MAX)
-		conf_fault(l, id, "has more than %d patterns, which are allowed", PATTERNS_MAX);
+	if (option_list(l->conf, id)->n > (size_t)max)
+		conf_fault(l, id, "has more than %d items, which are allowed", max);
 }
 
 static void
@@ -276,8 +277,9 @@ check_agent(struct conf_loader *l)
 			conf_fault(l, OPTION_admit_slug_types,
 				   "\"%.64s\" is no type; allowed are those of admit.types",
 				   c->admit_slug_types.item[i]);
-	check_patterns(l, OPTION_admit_bot_patterns);
-	check_patterns(l, OPTION_admit_person_patterns);
+	check_length(l, OPTION_admit_bot_patterns, PATTERNS_MAX);
+	check_length(l, OPTION_admit_person_patterns, PATTERNS_MAX);
+	check_length(l, OPTION_http_trusted_proxies, PROXIES_MAX);
 	check_udp(l);
 	if (c->http_listen.n == 0 && c->udp_listen.n == 0)
 		conf_fault(l, OPTION_http_listen,
