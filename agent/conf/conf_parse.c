@@ -169,12 +169,21 @@ list_names(struct parse *p, enum section_id in)
 	putc('\n', out);
 }
 
+/* One of ours, met inside an unknown section that is called like one of ours: `http { http { … } }`.
+ * libconfuse tells of a name only the section right around it. */
+static bool
+is_ours(const char *section, const char *name)
+{
+	return option_find(section, name) != OPTION_N ||
+	       (strcmp(section, "root") == 0 && section_find(name) != SECTION_N);
+}
+
 static void
 report_unknown(struct parse *p, int line, const char *section, const char *name)
 {
 	enum section_id in = section_find(section);
 
-	if (in == SECTION_N && strcmp(section, "root") != 0)
+	if ((in == SECTION_N && strcmp(section, "root") != 0) || is_ours(section, name))
 		return; /* the section itself is reported */
 	fault_head(p->loader, line, p->override_arg);
 	p->loader->n_faults++;
@@ -249,8 +258,9 @@ add_unknown(struct parse *p, cfg_opt_t **at, const char *section, bool with_sect
 	struct unknown *u;
 
 	for (u = p->unknown; u < p->unknown + p->n_unknown; u++) {
-		if (strcmp(u->section, section) != 0)
-			continue;
+		if (strcmp(u->section, section) != 0 ||
+		    (with_sections && is_ours(section, u->name)))
+			continue; /* with_sections: this is no unknown section itself */
 		if (u->is_section && with_sections) {
 			subopts = make_options(p);
 			if (!subopts)
