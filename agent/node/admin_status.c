@@ -125,6 +125,13 @@ admin_status_print(const struct admin *a, FILE *out)
 	fprintf(out, ",");
 	print_forward(a, out);
 	fprintf(out,
+		",\"http\":{\"connections_open\":%" PRIu64 ",\"requests\":%" PRIu64
+		",\"malformed\":%" PRIu64 ",\"timeouts\":%" PRIu64
+		",\"crowded_connections\":%" PRIu64 "}",
+		stat_get(STAT_HTTP_OPEN), stat_get(STAT_HTTP_REQUESTS),
+		stat_get(STAT_HTTP_REFUSED) + stat_get(STAT_HTTP_GUARD),
+		stat_get(STAT_HTTP_TIMEOUT), stat_get(STAT_HTTP_CROWDED));
+	fprintf(out,
 		",\"udp\":{\"datagrams\":%" PRIu64 ",\"dropped\":%" PRIu64
 		",\"buffer_bytes\":%" PRIu64 ",\"keys\":",
 		stat_get(STAT_UDP_DATAGRAMS), stat_get(STAT_UDP_DROPPED),

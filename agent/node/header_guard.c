@@ -143,6 +143,8 @@ see_other(struct header_set *h, struct text name, struct text value)
 		h->opted_out = h->opted_out || text_is(value, "1");
 	else if (IS(name, "expect"))
 		h->expects = true;
+	else if (IS(name, "connection"))
+		h->closes = h->closes || !IS(value, "keep-alive");
 }
 
 void

@@ -26,6 +26,7 @@ struct header_set {
 	uint64_t length;         /* Content-Length, when has_length */
 	bool has_length, chunked;
 	bool expects;      /* waits for "100 Continue" before it sends the body */
+	bool closes;       /* Connection says anything but keep-alive */
 	bool opted_out;    /* Sec-GPC: 1 or DNT: 1 */
 	const char *fault; /* the first thing that is wrong, NULL while nothing is */
 

@@ -74,11 +74,29 @@ rules_new(const struct conf *c, struct http_rules **ret_rules)
 	return 0;
 }
 
+/* Whom the limit of connections spares. */
+static int
+trust(struct ingest_http *h, const struct conf *c)
+{
+	struct client_proxies *p, *old;
+	const char *bad = "";
+	int err = client_proxies_new(&c->http_trusted_proxies, &p, &bad);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&h->trust_lock);
+	old = h->trusted;
+	h->trusted = p;
+	pthread_mutex_unlock(&h->trust_lock);
+	client_proxies_free(old);
+	return 0;
+}
+
 int
 ingest_http_reload(struct ingest_http *h, const struct conf *c)
 {
 	struct http_rules **next = calloc(h->n_workers, sizeof(struct http_rules *));
-	int err = next ? 0 : -ENOMEM;
+	int err = next ? trust(h, c) : -ENOMEM;
 	size_t i;
 
 	for (i = 0; !err && i < h->n_workers; i++)
@@ -214,16 +232,17 @@ ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SOCKET_
 
 /* -- accepting for further addresses -- */
 
-/* The worker with the fewest connections, or NULL when all are full. */
+/* The worker with the fewest connections, or NULL when all are full. A worker that accepts by itself
+ * keeps some room, since what it accepts when no place is left cannot wait any more. */
 static struct http_worker *
 least_loaded(struct ingest_http *h)
 {
 	struct http_worker *best = NULL;
-	size_t least = (size_t)h->c->http_connections, n, i;
+	size_t most = (size_t)h->c->http_connections, least = SIZE_MAX, n, i;
 
 	for (i = 0; i < h->n_workers; i++) {
-		n = atomic_load(&h->worker[i].n_open) + atomic_load(&h->worker[i].n_dealt);
-		if (n < least) {
+		n = atomic_load(&h->worker[i].n_held);
+		if (n < least && n < most - (h->worker[i].listen_fd < 0 ? 0 : most / 8)) {
 			least = n;
 			best = &h->worker[i];
 		}
@@ -246,19 +265,29 @@ accept_one(struct ingest_http *h, int listen_fd)
 		return false;
 	if (len < sizeof(struct sockaddr_un))
 		len = sizeof(struct sockaddr_un); /* a client's unix socket has no name */
+	if (!http_worker_admit(w, (struct sockaddr *)&peer)) {
+		close(fd);
+		return true;
+	}
 	atomic_fetch_add(&w->n_dealt, 1);
-	if (MHD_add_connection(w->daemon, fd, (struct sockaddr *)&peer, len) != MHD_YES)
-		atomic_fetch_sub(&w->n_dealt, 1); /* it took and closed fd in any case */
+	if (MHD_add_connection(w->daemon, fd, (struct sockaddr *)&peer, len) != MHD_YES) {
+		http_worker_part(w, (struct sockaddr *)&peer); /* it closed fd in any case */
+		atomic_fetch_sub(&w->n_dealt, 1);
+		stat_add(STAT_HTTP_FULL, 1);
+	}
 	return true;
 }
 
 static void
 sweep_all(struct ingest_http *h)
 {
-	size_t i;
+	size_t i, n = 0;
 
-	for (i = 0; i < h->n_workers; i++)
+	for (i = 0; i < h->n_workers; i++) {
 		http_worker_sweep(&h->worker[i]);
+		n += atomic_load(&h->worker[i].n_open);
+	}
+	stat_set(STAT_HTTP_OPEN, n);
 }
 
 static void *
@@ -275,15 +304,16 @@ accepter_main(void *ctx)
 			  strerror(ENOMEM));
 		return NULL;
 	}
+	http_conn_deals();
 	polled[0] = (struct pollfd){.fd = h->stop_fd, .events = POLLIN};
 	for (i = 0; i < h->n_listeners; i++) /* poll passes over -1 */
 		polled[i + 1] = (struct pollfd){.fd = h->listener[i].fd, .events = POLLIN};
 	while (!polled[0].revents) {
-		/* full workers take nothing: ask again at the next tick */
+		/* full workers take nothing: ask again soon, for what waits in the backlog */
 		n = least_loaded(h) ? (nfds_t)h->n_listeners + 1 : 1;
 		for (i = 1; i <= h->n_listeners; i++)
 			polled[i].revents = 0;
-		if (poll(polled, n, TICK_MS) < 0 && errno != EINTR)
+		if (poll(polled, n, n == 1 ? DRAIN_STEP_MS : TICK_MS) < 0 && errno != EINTR)
 			break;
 		for (i = 1; i < n; i++)
 			if (polled[i].revents && !accept_one(h, polled[i].fd))
@@ -312,12 +342,13 @@ start_daemon(struct ingest_http *h, struct http_worker *w)
 	};
 
 	w->daemon = MHD_start_daemon(
-	    flags, 0, NULL, NULL, http_request, w, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
-	    MHD_OPTION_ARRAY, listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->http_connections,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->http_connection_memory,
-	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((c->http_idle_timeout + 999) / 1000),
-	    MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, w, MHD_OPTION_NOTIFY_COMPLETED,
-	    http_conn_completed, w, MHD_OPTION_URI_LOG_CALLBACK, http_conn_uri_seen, w,
+	    flags, 0, http_conn_accept, w, http_request, w, MHD_OPTION_EXTERNAL_LOGGER, mhd_log,
+	    NULL, MHD_OPTION_ARRAY, listener, MHD_OPTION_CONNECTION_LIMIT,
+	    (unsigned)c->http_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    (size_t)c->http_connection_memory, MHD_OPTION_CONNECTION_TIMEOUT,
+	    (unsigned)((c->http_idle_timeout + 999) / 1000), MHD_OPTION_NOTIFY_CONNECTION,
+	    http_conn_notify, w, MHD_OPTION_NOTIFY_COMPLETED, http_conn_completed, w,
+	    MHD_OPTION_URI_LOG_CALLBACK, http_conn_uri_seen, w,
 #if MHD_VERSION >= 0x00097701
 	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #else
@@ -356,6 +387,11 @@ http_new(const struct conf *c)
 		return NULL;
 	h->c = c;
 	h->stop_fd = -1;
+	pthread_mutex_init(&h->trust_lock, NULL);
+	if (peer_limit_new((uint32_t)c->http_connections_per_address, &h->peers) < 0) {
+		ingest_http_stop(h);
+		return NULL;
+	}
 	h->hidden_lines = http_head_is_hidden(MHD_get_version());
 	h->country_header = text_of(c->http_country_header);
 	h->worker = calloc((size_t)c->http_workers, sizeof(*h->worker));
@@ -393,7 +429,7 @@ int
 ingest_http_start(struct ingest_http *h, struct admit_worker *const *workers)
 {
 	size_t i;
-	int err = 0;
+	int err = trust(h, h->c);
 
 	MHD_set_panic_func(mhd_panic, NULL);
 	for (i = 0; !err && i < h->n_workers; i++) {
@@ -518,6 +554,9 @@ ingest_http_stop(struct ingest_http *h)
 	}
 	if (h->stop_fd >= 0)
 		close(h->stop_fd);
+	client_proxies_free(h->trusted);
+	peer_limit_free(h->peers);
+	pthread_mutex_destroy(&h->trust_lock);
 	free(h->worker);
 	free(h->listener);
 	free(h);

@@ -10,6 +10,7 @@
  * Memory:   per worker http.connections connections of http.connection_memory bytes at most, taken
  *           when they come; bodies are read where they arrived, split ones into a pool of as many
  *           2 KiB buffers.
+ *           One address holds http.connections_per_address of them, which costs a fixed 256 KiB.
  * Errors:   what clients can cause is answered and counted; libmicrohttpd's own messages are logged
  *           once a second at most.
  */

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/http_head.h"
+#include "base/log.h"
 #include "stats/stats.h"
 
 /* Deadlines are no finer than the kernel's tick, and this is read three times a request. */
@@ -76,8 +77,8 @@ http_worker_sweep(struct http_worker *w)
 		if (atomic_load_explicit(&k->deadline_ms, memory_order_relaxed) > now)
 			continue;
 		/* the daemon sees the end of the stream and closes; a closed one left the list */
-		shutdown(k->fd, SHUT_RDWR);
 		atomic_store_explicit(&k->deadline_ms, INT64_MAX, memory_order_relaxed);
+		shutdown(k->fd, SHUT_RDWR);
 		stat_add(STAT_HTTP_TIMEOUT, 1);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -130,6 +131,84 @@ http_worker_hang_up(struct http_worker *w, int64_t idle_ms, int64_t fresh_ms)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* -- admitting -- */
+
+#define CROWDED_LOG_S 60
+
+static _Thread_local bool deals;
+
+void
+http_conn_deals(void)
+{
+	deals = true;
+}
+
+static bool
+is_trusted(struct ingest_http *h, const struct sockaddr *peer)
+{
+	bool trusted;
+
+	pthread_mutex_lock(&h->trust_lock);
+	trusted = client_is_trusted(h->trusted, peer);
+	pthread_mutex_unlock(&h->trust_lock);
+	return trusted;
+}
+
+/* Without the address: no log holds one. */
+static void
+say_crowded(void)
+{
+	static _Atomic int64_t last_s = -CROWDED_LOG_S;
+	int64_t now_s = now_ms() / 1000, last = atomic_load(&last_s);
+
+	if (now_s - last >= CROWDED_LOG_S && atomic_compare_exchange_strong(&last_s, &last, now_s))
+		log_warn("an address holds http.connections_per_address; its further connections "
+			 "are closed, and this is not said again for a minute",
+			 "closed_so_far=%llu", (unsigned long long)stat_get(STAT_HTTP_CROWDED));
+}
+
+/* Places are taken before a connection is handed to libmicrohttpd, by both threads that do so: of
+ * version 0.9.75 a worker that is handed one more than its limit never runs again (it keeps a lock). */
+bool
+http_worker_admit(struct http_worker *w, const struct sockaddr *peer)
+{
+	struct ingest_http *h = w->http;
+
+	if (atomic_fetch_add(&w->n_held, 1) >= (size_t)h->c->http_connections) {
+		atomic_fetch_sub(&w->n_held, 1);
+		stat_add(STAT_HTTP_FULL, 1);
+		return false;
+	}
+	if (peer_limit_enter(h->peers, peer) || is_trusted(h, peer))
+		return true;
+	http_worker_part(w, peer);
+	stat_add(STAT_HTTP_CROWDED, 1);
+	say_crowded();
+	return false;
+}
+
+void
+http_worker_part(struct http_worker *w, const struct sockaddr *peer)
+{
+	peer_limit_leave(w->http->peers, peer);
+	atomic_fetch_sub(&w->n_held, 1);
+}
+
+enum MHD_Result
+http_conn_accept(void *cls, const struct sockaddr *peer, socklen_t len)
+{
+	struct http_worker *w = cls;
+	const struct sockaddr_storage *last = &w->unborn_peer;
+
+	if (deals)
+		return MHD_YES;
+	if (w->unborn) /* memory was short, so that it was closed without a word */
+		http_worker_part(w, (const struct sockaddr *)last);
+	w->unborn = http_worker_admit(w, peer);
+	memcpy(&w->unborn_peer, peer, len < sizeof(*last) ? len : sizeof(*last));
+	return w->unborn ? MHD_YES : MHD_NO;
+}
+
 /* -- connections -- */
 
 static struct http_conn *
@@ -179,12 +258,11 @@ conn_leave(struct http_worker *w, struct http_conn *k)
 
 /* Taken off after the connection was entered, so that at no moment it is in neither count. */
 static void
-dealt_arrived(struct http_worker *w)
+arrived(struct http_worker *w)
 {
-	size_t n = atomic_load(&w->n_dealt);
-
-	while (n > 0 && !atomic_compare_exchange_weak(&w->n_dealt, &n, n - 1))
-		;
+	if (!w->unborn)
+		atomic_fetch_sub(&w->n_dealt, 1);
+	w->unborn = false;
 }
 
 static void
@@ -192,11 +270,12 @@ conn_started(struct http_worker *w, struct MHD_Connection *connection, void **so
 {
 	const union MHD_ConnectionInfo *fd, *peer;
 	struct http_conn *k = conn_take(w);
+
 	stat_add(STAT_HTTP_CONNECTIONS, 1);
 	fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	if (!k || !fd || !peer) {
-		dealt_arrived(w);
+		arrived(w);
 		return; /* its first request is refused */
 	}
 	k->fd = fd->connect_fd;
@@ -208,8 +287,53 @@ conn_started(struct http_worker *w, struct MHD_Connection *connection, void **so
 	k->body = NULL;
 	set_deadline(k, k->since_ms + w->http->c->http_request_timeout);
 	conn_enter(w, k);
-	dealt_arrived(w);
+	arrived(w);
 	*socket_context = k;
+}
+
+#define ROUNDING_MS 100 /* its clock and ours, read one after the other */
+
+/* Whether libmicrohttpd closed because of a request line that it could not read: of those it tells
+ * us nothing. It also closes after idle_timeout, behind a last answer, and when the client is gone;
+ * so a client that left before it was refused is taken for one that only left. */
+static bool
+was_cut_off(const struct http_worker *w, const struct http_conn *k)
+{
+	bool fresh = atomic_load(&k->turn) == TURN_FRESH;
+	int64_t since = fresh ? k->since_ms : atomic_load(&k->waits_since_ms);
+	ssize_t n;
+	char byte;
+
+	if (k->hung_up || (!fresh && k->last) || atomic_load(&k->deadline_ms) == INT64_MAX ||
+	    now_ms() - since >= w->http->c->http_idle_timeout - ROUNDING_MS)
+		return false;
+	n = recv(k->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/* A connection that ended between two requests, or before the first. */
+static void
+count_end(const struct http_worker *w, const struct http_conn *k)
+{
+	if (was_cut_off(w, k))
+		stat_add(STAT_HTTP_REFUSED, 1);
+	else if (atomic_load(&k->turn) == TURN_FRESH)
+		stat_add(STAT_HTTP_UNUSED, 1);
+}
+
+static void
+conn_ended(struct http_worker *w, struct MHD_Connection *connection, struct http_conn *k)
+{
+	const union MHD_ConnectionInfo *peer =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	if (k) {
+		conn_leave(w, k); /* to the next connection of this thread: k stays as it is */
+		if (atomic_load(&k->turn) != TURN_BUSY)
+			count_end(w, k);
+	}
+	if (peer)
+		http_worker_part(w, peer->client_addr);
 }
 
 void
@@ -218,8 +342,8 @@ http_conn_notify(void *cls, struct MHD_Connection *connection, void **socket_con
 {
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
 		conn_started(cls, connection, socket_context);
-	else if (*socket_context)
-		conn_leave(cls, *socket_context);
+	else
+		conn_ended(cls, connection, *socket_context);
 }
 
 struct http_conn *
@@ -264,6 +388,12 @@ http_conn_keep(struct http_worker *w, struct http_conn *k, const char *bytes, si
 	return true;
 }
 
+static bool
+is_answered(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS) != NULL;
+}
+
 void
 http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
 		    enum MHD_RequestTerminationCode how)
@@ -272,10 +402,11 @@ http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls
 	struct http_conn *k = *req_cls;
 	int64_t now = now_ms();
 
-	(void)connection;
 	(void)how;
-	if (!k)
+	if (!k) { /* its headers never became whole, or libmicrohttpd answered by itself */
+		stat_add(is_answered(connection) ? STAT_HTTP_REFUSED : STAT_HTTP_INCOMPLETE, 1);
 		return;
+	}
 	if (k->stage == STAGE_BODY)
 		admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_INCOMPLETE);
 	if (k->body) {

@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/peer_limit.h"
+#include "node/client_addr.h"
 #include "node/header_guard.h"
 #include "node/ingest_http.h"
 #include "node/ingest_http_answer.h"
@@ -55,7 +57,8 @@ struct http_conn {
 	enum http_stage stage;
 	enum answer answer;
 	const struct static_file *file; /* answered with this instead */
-	bool close;
+	bool close;                     /* our answer says so */
+	bool last;                      /* or the request does: no further one is read */
 	struct text target; /* of the request as it came; its bytes are decoded in place later */
 	bool plain_target;
 	struct text origin, accept_encoding, if_none_match; /* lent by the request's headers */
@@ -87,6 +90,8 @@ struct http_worker {
 	struct http_rules *rules;
 	struct http_body *free_body;
 	size_t bodies_used; /* of the pool, ever: what is beyond was not touched yet */
+	bool unborn;        /* a connection of its own socket was admitted, and is not open yet */
+	struct sockaddr_storage unborn_peer;
 	struct beacon_scratch scratch;
 	char join[HEADER_JOIN_MAX];
 	/* handed over: NULL, or what the owner takes next */
@@ -96,6 +101,7 @@ struct http_worker {
 	struct http_conn *open, *free;
 	size_t conns_used;
 	/* atomic */
+	_Atomic size_t n_held; /* open, or on their way: never more than libmicrohttpd is told */
 	_Atomic size_t n_open;
 	_Atomic size_t n_dealt; /* given to the daemon by the accepting thread, and not open yet */
 };
@@ -118,6 +124,10 @@ struct ingest_http {
 	pthread_t accepter;
 	bool accepter_runs;
 	int stop_fd; /* eventfd: the accepting thread ends */
+	struct peer_limit *peers;
+	/* guarded by trust_lock: who is excepted from the limit; asked only when it is met */
+	pthread_mutex_t trust_lock;
+	struct client_proxies *trusted;
 	/* atomic */
 	_Atomic bool draining;
 };
@@ -127,7 +137,16 @@ struct ingest_http {
 int http_worker_init(struct http_worker *w);
 void http_worker_fini(struct http_worker *w);
 
-/* libmicrohttpd's notifications; cls is the worker. */
+/* Whether a new connection of peer is taken: then it has a place until http_worker_part. */
+bool http_worker_admit(struct http_worker *w, const struct sockaddr *peer);
+void http_worker_part(struct http_worker *w, const struct sockaddr *peer);
+
+/* The accepting thread admits by itself: from here on libmicrohttpd's question, asked in this
+ * thread, is answered with yes. */
+void http_conn_deals(void);
+
+/* libmicrohttpd's question and notifications; cls is the worker. */
+enum MHD_Result http_conn_accept(void *cls, const struct sockaddr *peer, socklen_t len);
 void http_conn_notify(void *cls, struct MHD_Connection *connection, void **socket_context,
 		      enum MHD_ConnectionNotificationCode what);
 void http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls,

@@ -96,6 +96,7 @@ queue(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connect
 	    .sentence = k->sentence[0] ? k->sentence : NULL};
 
 	k->stage = STAGE_ANSWERED;
+	k->last = k->last || how.close;
 	if (k->file)
 		return static_queue(k->file, connection, k->accept_encoding, k->if_none_match,
 				    how.close);
@@ -297,6 +298,7 @@ begin(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connect
 	k->have = 0;
 	k->file = NULL;
 	k->close = false;
+	k->last = h.closes || strcmp(version, MHD_HTTP_VERSION_1_1) != 0;
 	k->retry_ms = 0;
 	k->sentence[0] = '\0';
 	begin_route(w, k, url, method, &h);

@@ -137,7 +137,7 @@ class OurAgent:
         self.name = name
         self.agent = farm.agent(
             name,
-            http={"workers": workers, **more.pop("http", {})},
+            http={"workers": workers, "connections_per_address": 0, **more.pop("http", {})},
             admit={"rate": "1000000/1s", "burst": 1000000, "retry_entries": "8m"},
             journal={"segment": "32m", "segments": 32},
             **more,

@@ -199,7 +199,7 @@ def test_a_request_that_has_begun_is_answered_after_the_drain(farm):
 
 def test_requests_that_have_arrived_are_answered_though_nobody_saw_them(farm):
     """Hundreds at once, while the process stands still: it hangs up before it has read them all."""
-    agent = held_agent(farm, drain="0s", workers="1").start()
+    agent = held_agent(farm, drain="0s", workers="1", connections_per_address="0").start()
     kept = [connect(agent.http) for _ in range(600)]
     for connection in kept:
         exchange(connection, beacon_bytes())

@@ -118,6 +118,20 @@ START_TEST(length_coding_and_expectation_are_told)
 }
 END_TEST
 
+START_TEST(whatever_is_not_keep_alive_may_end_the_connection)
+{
+	const struct line keep[LINES_MAX] = {{"Host", "a"}, {"Connection", "Keep-Alive"}};
+	const struct line close[LINES_MAX] = {{"Host", "a"}, {"connection", "close"}};
+	const struct line odd[LINES_MAX] = {
+	    {"Host", "a"}, {"Connection", "x, close"}, {"Connection", "keep-alive"}};
+	struct header_set h;
+
+	ck_assert(read_lines(&h, keep, false) && !h.closes);
+	ck_assert(read_lines(&h, close, false) && h.closes);
+	ck_assert(read_lines(&h, odd, false) && h.closes);
+}
+END_TEST
+
 START_TEST(what_admission_needs_is_kept)
 {
 	const struct line a[LINES_MAX] = {{"Host", "h"},
@@ -228,6 +242,7 @@ main(void)
 	tcase_add_loop_test(c, what_is_clear_passes, 0, sizeof(taken) / sizeof(*taken));
 	tcase_add_test(c, http_1_0_needs_no_host_and_knows_no_coding);
 	tcase_add_test(c, length_coding_and_expectation_are_told);
+	tcase_add_test(c, whatever_is_not_keep_alive_may_end_the_connection);
 	tcase_add_test(c, what_admission_needs_is_kept);
 	tcase_add_test(c, only_a_one_opts_out);
 	tcase_add_test(c, forwarding_headers_in_several_lines_are_one_list);
