@@ -9,7 +9,8 @@
 #   make test-browsers  the tracker in Chromium, Firefox and WebKit: a table
 #   make test-recipes   packaging/recipes in the real web servers
 #   make deps       Debian packages that are missing
-#   make bench      costs per event, as ratios to references; ROUNDS=5
+#   make bench      costs per event, as ratios to references; ROUNDS=5 SECONDS=5
+#   make bench-peers  the usual design (Django, PostgreSQL) beside ours; ROUNDS=5 SECONDS=5
 #   make clean      removes build/
 # Variables: VARIANT=release|asan|tsan|fuzz|cover|crash  CC=gcc|clang  WERROR=1  V=1 (whole commands)
 #   BUILD=build  PARTS="unit scenario"
@@ -135,9 +136,10 @@ $(B)/test/fault/%.so: test/fault/%.c
 	@mkdir -p $(@D)
 	$(call q,CC,$<)$(CC) -D_GNU_SOURCE -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -pthread
 
+BENCH := $(patsubst %,$(B)/test/bench/%,epoll_server udp_sink udp_flood http_pace bench_parts)
 unit: $(UNIT)
 replays: $(FUZZ)
-tests: all unit $(SHIMS) $(B)/example $(addsuffix /node_modules/.package-lock.json,test/browser test/clients)
+tests: all unit $(SHIMS) $(BENCH) $(B)/example $(addsuffix /node_modules/.package-lock.json,test/browser test/clients)
 RUN_TESTS = $(PYTHON) test/lib/run-tests --bin $(B) --build $(BUILD) $(PARTS)
 
 deps:
@@ -175,12 +177,16 @@ lint: deps
 torture: deps
 	@$(MAKE) $(J) --no-print-directory all
 	@FOOTFALL_BIN=$(B) $(PYTHON) -u test/fault/torture.py $(KILLS:%=--kills %) $(SEED:%=--seed %)
-BENCH = $(patsubst %,$(B)/test/bench/%,epoll_server udp_sink udp_flood bench_parts)
+BENCH_HOW = --bin $(B) $(ROUNDS:%=--rounds %) $(SECONDS:%=--seconds %)
 bench-tools: all $(BENCH)
 bench: deps
 	@test/lib/deps bench
 	@$(MAKE) $(J) bench-tools
-	@$(PYTHON) test/bench/bench.py --bin $(B) --tools $(B)/test/bench --rounds $(or $(ROUNDS),5) --json $(BUILD)/bench.json
+	@$(PYTHON) test/bench/bench.py $(BENCH_HOW) --tools $(B)/test/bench --json $(BUILD)/bench.json
+bench-peers: deps
+	@PYTHON=$(PYTHON) test/lib/deps bench peers
+	@$(MAKE) $(J) all
+	@$(PYTHON) test/bench/peers.py $(BENCH_HOW) --json $(BUILD)/bench-peers.json
 bots: $(B)/test/bench/bot_lists test/bench/node_modules/.package-lock.json
 	@test/bench/bot-lists $(B) $(BUILD)
 rolling: deps
@@ -203,4 +209,4 @@ clean:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all bots unit replays tests run-tests test-browsers test-recipes deps run test asan tsan cover fuzz lint torture rolling example install bench bench-tools clean
+.PHONY: all bots unit replays tests run-tests test-browsers test-recipes deps run test asan tsan cover fuzz lint torture rolling example install bench bench-peers bench-tools clean

@@ -33,6 +33,6 @@ end
 
 function done(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format("RESULT %d %d %d %f %f\n", summary.requests,
-    e.connect + e.read + e.write + e.timeout, e.status, latency:percentile(50), latency:percentile(99.9)))
+  io.write(string.format("RESULT %d %d %d %d %f\n", summary.requests, summary.duration,
+    e.connect + e.read + e.write + e.timeout, e.status, latency:percentile(50)))
 end

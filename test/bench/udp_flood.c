@@ -1,6 +1,8 @@
 /* udp_flood.c -- sends datagrams of one event each at a steady rate, each with an event id of its own.
  *
- *   udp_flood PORT RATE SECONDS      prints how many were sent; a bounded load, to loopback only
+ *   udp_flood PORT RATE SECONDS      prints how many were sent, and in how many seconds
+ *
+ * To loopback only. Ids differ from run to run: an agent takes none of them for a duplicate.
  */
 #include <netinet/in.h>
 #include <stdint.h>
@@ -10,12 +12,15 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "proto/datagram.h"
 
 #define BATCH 32
 #define CONTENTS 10000
 #define VISITORS 50000
+
+static uint64_t seed;
 
 static int64_t
 now_ns(void)
@@ -31,7 +36,7 @@ make(uint64_t i, uint8_t *buf, size_t cap)
 {
 	static const char ua[] =
 	    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-	uint64_t r = hash_mix(1, &i, sizeof(i)), s = hash_mix(2, &i, sizeof(i));
+	uint64_t r = hash_mix(seed, &i, sizeof(i)), s = hash_mix(seed + 1, &i, sizeof(i));
 	struct event e = {.source = SOURCE_DATAGRAM,
 			  .type = TEXT_LIT("video"),
 			  .has_uuid = true,
@@ -68,6 +73,7 @@ main(int argc, char **argv)
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		return 1;
 	begin = now_ns();
+	seed = (uint64_t)wall_now().ms;
 	while (sent < total) {
 		for (i = 0; i < BATCH; i++) {
 			vectors[i] =
@@ -84,6 +90,6 @@ main(int argc, char **argv)
 		while (now_ns() - begin < (int64_t)(sent * 1000000000 / rate))
 			continue; /* spins: a sleeping sender would send in bursts */
 	}
-	printf("%llu\n", (unsigned long long)sent);
+	printf("%llu %.3f\n", (unsigned long long)sent, (double)(now_ns() - begin) / 1e9);
 	return 0;
 }

@@ -33,11 +33,13 @@ main(int argc, char **argv)
 	struct sigaction act = {.sa_handler = stop};
 	struct mmsghdr messages[BATCH] = {0};
 	struct iovec vectors[BATCH];
+	struct timeval patience = {.tv_sec = 1}; /* for a signal that comes just before a call */
 	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 16 << 20, n, i;
 	unsigned long long count = 0;
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 	    sigaction(SIGTERM, &act, NULL) < 0) {
 		perror("udp_sink");
 		return 1;

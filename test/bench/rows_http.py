@@ -1,0 +1,133 @@
+"""rows_http.py -- beacons: CPU time per request, requests per second, latency."""
+
+import datetime
+
+import senders
+from measure import LOAD_CPU, Failed, in_turns, pin, yield_to_others
+from servers import LOGS, RETURNS, Nginx, OurAgent, Reference, free_port
+
+STEADY = 2000  # requests a second where latency is measured: a tenth of what one core can answer
+
+
+def each(results, part):
+    return [result[part] for result in results]
+
+
+class Costs:
+    """us of server CPU per request, and what else wrk says, of one server under one load."""
+
+    def __init__(self, server, **how):
+        self.server, self.how = server, how
+        self.requests = 0
+
+    def __call__(self):
+        before = self.server.cpu_ns()
+        requests, rate, p50 = self.server.checked(
+            lambda: senders.wrk(self.server.port, **self.how), in_flight=2 * self.how["connections"])
+        self.requests += requests
+        return {"us": (self.server.cpu_ns() - before) / 1000 / requests, "rate": rate, "p50": p50}
+
+
+def warm(*costs):
+    """What first requests cost is not the question: tables and files that get their pages."""
+    for cost in costs:
+        cost()
+
+
+def logged_all(nginx, requests, in_flight):
+    """nginx has read and logged every body, or it is no reference for doing so."""
+    more = nginx.logged() - requests
+    if not 0 <= more <= in_flight:
+        raise Failed(f"{nginx.name}: {requests} answered, its log differs by {more}")
+
+
+def costs(table, farm, directory, rounds, seconds):
+    ours = OurAgent(farm, "web-1").start()
+    plain = Nginx(directory, "nginx-return", RETURNS)
+    logs = Nginx(directory, "nginx-log", LOGS)
+    port = free_port()
+    bare = Reference("epoll", [str(senders.TOOLS / "epoll_server"), str(port)], port).ready()
+    try:
+        took = {s.name: Costs(s, connections=64, seconds=seconds) for s in (ours, plain, logs, bare)}
+        warm(*took.values())
+        us = {name: each(results, "us") for name, results in in_turns(rounds, took).items()}
+        table.ratio("beacon, 64 connections / nginx return 200", 1.10, us["web-1"], us["nginx-return"])
+        table.ratio("beacon, 64 connections / nginx reads and logs", 0.90, us["web-1"], us["nginx-log"])
+        table.ratio("beacon, 64 connections / bare epoll server", 1.20, us["web-1"], us["epoll"])
+        for name, goal, part, how in (
+            ("beacon, 1000 connections / nginx return 200", 1.10, "us", {"connections": 1000}),
+            ("beacon, a connection each / nginx return 200", 1.0, "us", {"connections": 32, "fresh": True}),
+            ("latency p50, one connection / nginx", 1.10, "p50", {"connections": 1}),
+        ):
+            both = in_turns(rounds, {s.name: Costs(s, seconds=seconds, **how) for s in (ours, plain)})
+            table.ratio(name, goal, each(both["web-1"], part), each(both["nginx-return"], part))
+    finally:
+        for server in (ours, plain, logs, bare):
+            server.stop()
+    logged_all(logs, took["nginx-log"].requests, in_flight=(rounds + 1) * 2 * 64)
+
+
+def both_cores(table, farm, directory, rounds, seconds):
+    ours = OurAgent(farm, "web-2", workers=2).start()
+    plain = Nginx(directory, "nginx-2", RETURNS, workers=2)
+    try:
+        took = {s.name: Costs(s, connections=64, seconds=seconds, cores=2) for s in (ours, plain)}
+        warm(*took.values())
+        got = in_turns(rounds, took)
+        table.ratio("requests a second on both cores / nginx", 0.95, each(got["web-2"], "rate"),
+                    each(got["nginx-2"], "rate"), "a second", "higher")
+    finally:
+        ours.stop()
+        plain.stop()
+
+
+class Rotating(OurAgent):
+    """An agent whose segments fill, seal and travel several times a second, to a real central. That
+    one stands for another machine: it has what the load leaves of its processor."""
+
+    def __init__(self, farm, name):
+        self.central = central = farm.central(time_zone="UTC").start()
+        pin(central.process.pid, LOAD_CPU)
+        yield_to_others(central.process.pid)
+        self.requests = self.least = 0
+        super().__init__(farm, name, central=central, journal={"segment": "64k", "segments": 64},
+                         batch={"interval": "1s"})
+
+    def paced(self, seconds):
+        before = self.metric("forwarded_batches_total")
+        requests, p999 = senders.pace(self.port, STEADY, seconds)
+        self.requests += requests
+        if self.metric("forwarded_batches_total") < before + seconds:
+            raise Failed(f"{self.name}: not one batch a second was forwarded while latency was measured")
+        return requests, p999
+
+    def arrived(self):
+        """Everything answered is in the central's numbers, once."""
+        self.agent.flush()
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        day = datetime.timedelta(days=1)
+        stored = self.central.api("summary", from_=today - day, to=today + day)["total_views"]
+        if stored != self.requests:
+            raise Failed(f"{self.name}: {self.requests} answered, {stored} at the central")
+
+
+def latency(table, farm, directory, rounds, seconds):
+    ours = OurAgent(farm, "web-3").start()
+    plain = Nginx(directory, "nginx-3", RETURNS)
+    rotating = Rotating(farm, "web-4").start()
+    try:
+        senders.pace(ours.port, STEADY, 1)
+        senders.pace(plain.port, STEADY, 1)
+        rotating.paced(1)
+        got = in_turns(rounds, {
+            "ours": lambda: ours.checked(lambda: senders.pace(ours.port, STEADY, seconds), 0),
+            "nginx": lambda: senders.pace(plain.port, STEADY, seconds),
+            "rotating": lambda: rotating.checked(lambda: rotating.paced(seconds), 0),
+        })
+        nginx = each(got["nginx"], 1)
+        table.ratio("latency p99.9 at 2,000/s / nginx", 1.25, each(got["ours"], 1), nginx)
+        table.ratio("latency p99.9, segments rotate and travel / nginx", 1.25, each(got["rotating"], 1), nginx)
+        rotating.arrived()
+    finally:
+        for server in (ours, plain, rotating):
+            server.stop()
