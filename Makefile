@@ -32,7 +32,8 @@ J        = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
 	-Wcast-align -Wcast-qual -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wswitch-enum \
 	-Wnull-dereference -Wdouble-promotion -Wconversion -Wsign-conversion $(if $(WERROR),-Werror)
-HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=3 -fPIE
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=3 -fPIE \
+	$(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)
 SANE   := -O1 -g -fno-omit-frame-pointer
 FLAGS_release := -O2 -g $(HARDEN)
 FLAGS_asan    := $(SANE) -fsanitize=address,undefined -fno-sanitize-recover=undefined
