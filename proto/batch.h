@@ -17,9 +17,11 @@
 #include "base/buf.h"
 #include "proto/event.h"
 
-#define BATCH_VERSION 1
+#define BATCH_VERSION 2 /* 1 had no bots; it is still read */
 #define BATCH_NODE_MAX 64
 #define BATCH_EVENTS_MAX (1u << 20)         /* bounds an apply: about half a second */
+#define BATCH_BOT_NAME_MAX 47               /* the longest of the packaged lists has 41 bytes */
+#define BATCH_BOTS_MAX 1024                 /* a row each, to be written while a batch is applied */
 #define BATCH_COUNT_MAX (UINT64_C(1) << 53) /* of anything: exact in JSON, and sums cannot wrap */
 #define BATCH_DOCUMENT_MAX (256u << 20)     /* what a receiver may be made to reserve */
 #define BATCH_HEAD_BYTES 160                /* room for the skippable frame with the name: 146 */
@@ -40,6 +42,16 @@ struct batch_meta {
 	struct ledger ledger;
 };
 
+/* What one bot sent, of the events that the ledger has under bot.user_agent: all names of a source
+ * together at most as many. The rest has no name. */
+struct batch_bot {
+	struct text name;
+	uint64_t count[SOURCE_N];
+};
+
+/* 1 to BATCH_BOT_NAME_MAX bytes, UTF-8, no control characters. */
+bool batch_bot_name_valid(struct text name);
+
 /* -- writing -- */
 
 struct batch_builder; /* lives in the arena */
@@ -59,8 +71,12 @@ struct batch_builder *batch_begin(void *arena, size_t arena_bytes);
  * event_valid; then the batch is as it was. */
 int batch_add(struct batch_builder *b, const struct event *e);
 
+/* The bots of the batch, ascending by name, none with zeros alone; lent until batch_finish. */
+void batch_set_bots(struct batch_builder *b, const struct batch_bot *bot, size_t n);
+
 /* Writes the document. 0 with its length in ret_len; -ENOSPC; -EINVAL when meta has no valid node name
- * (event_name_valid), no seq, a time beyond 0 to EVENT_TS_MAX_MS or a count above BATCH_COUNT_MAX. */
+ * (event_name_valid), no seq, a time beyond 0 to EVENT_TS_MAX_MS or a count above BATCH_COUNT_MAX, or
+ * when the bots are not as struct batch_bot and batch_set_bots say. */
 int batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *buf, size_t cap,
 		 size_t *ret_len);
 
@@ -80,9 +96,10 @@ struct batch {
 	/* dictionaries: number of entries, no more than events; entries by the calls below. Entry 0
 	 * of referrers and countries is the empty text, "none", and counts beside these */
 	uint32_t contents, names, referrers, countries;
+	uint32_t bots; /* at most BATCH_BOTS_MAX */
 	/* encoded parts, validated by batch_decode; private to batch_read.c */
 	struct reader column[BATCH_COLUMNS];
-	struct reader dict_content, dict_name, dict_referrer, dict_country;
+	struct reader dict_content, dict_name, dict_referrer, dict_country, dict_bot;
 };
 
 /* One event of a batch. Indexes are below the dictionary's size. */
@@ -116,6 +133,7 @@ bool batch_next(struct batch_cursor *c, struct batch_event *ret_event);
  * the caller from the batch). */
 bool batch_next_content(struct reader *dict, struct batch_content *ret_content);
 bool batch_next_text(struct reader *dict, struct text *ret_text);
+bool batch_next_bot(struct reader *dict, struct batch_bot *ret_bot);
 
 /* -- the frame around the document -- */
 

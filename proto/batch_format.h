@@ -1,7 +1,8 @@
 /* batch_format.h -- the order of keys in a batch document, shared by batch_write.c and batch_read.c.
  *
  * The document is a msgpack map whose keys stand in exactly this order: version, node, epoch, seq,
- * the times, the two counts, ledger, events, then the dictionaries and columns below as bin.
+ * the times, the two counts, ledger, bots (not in version 1), events, then the dictionaries and
+ * columns below as bin.
  * README.md says what each holds.
  *
  * Threads:  constant.
@@ -46,7 +47,8 @@ _Static_assert(COLUMN_N == BATCH_COLUMNS, "struct batch holds a reader per colum
 		    "value"                                                                        \
 	}
 
-#define BATCH_PAIRS (12 + DICT_N + COLUMN_N)
+#define BATCH_PAIRS_1 (12 + DICT_N + COLUMN_N)
+#define BATCH_PAIRS (1 + BATCH_PAIRS_1)
 
 enum { /* of the flags column */
        BATCH_FLAG_DATAGRAM = 1,
@@ -57,6 +59,34 @@ enum { /* of the flags column */
 };
 
 enum { CONTENT_UUID = 0, CONTENT_SLUG = 1 }; /* first byte of an entry of the contents */
+
+/* Called for every bot in order: that it stands where it may, and adds it to `sum`. */
+static inline bool
+batch_bot_follows(const struct text *before, const struct batch_bot *bot, uint64_t sum[SOURCE_N])
+{
+	uint64_t n = 0;
+	unsigned s;
+
+	for (s = 0; s < SOURCE_N; s++) {
+		if (bot->count[s] > BATCH_COUNT_MAX)
+			return false;
+		sum[s] += bot->count[s]; /* of at most 1,024 below 2^53: cannot wrap */
+		n += bot->count[s];
+	}
+	return n > 0 && batch_bot_name_valid(bot->name) &&
+	       (!before->at || text_cmp(*before, bot->name) < 0);
+}
+
+static inline bool
+batch_bots_fit(const uint64_t sum[SOURCE_N], const struct ledger *l)
+{
+	unsigned s;
+
+	for (s = 0; s < SOURCE_N; s++)
+		if (sum[s] > l->count[s][REASON_BOT_USER_AGENT])
+			return false;
+	return true;
+}
 
 static inline bool
 batch_time_valid(int64_t ms)

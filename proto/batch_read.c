@@ -188,7 +188,7 @@ read_id(struct reader *r, struct batch_id *id)
 }
 
 static int
-read_meta(struct reader *r, struct batch_meta *m)
+read_meta(struct reader *r, struct batch_meta *m, uint64_t *ret_version)
 {
 	uint32_t pairs = get_map(r);
 	uint64_t version = get_number_of(r, "version");
@@ -197,8 +197,9 @@ read_meta(struct reader *r, struct batch_meta *m)
 		return -EBADMSG;
 	if (version > BATCH_VERSION)
 		return -EPROTONOSUPPORT;
-	if (pairs != BATCH_PAIRS)
+	if (pairs != (version == 1 ? BATCH_PAIRS_1 : BATCH_PAIRS))
 		return -EBADMSG;
+	*ret_version = version;
 	read_id(r, &m->id);
 	m->from_ms = get_time_of(r, "from_ms");
 	m->until_ms = get_time_of(r, "until_ms");
@@ -249,6 +250,52 @@ batch_next_text(struct reader *dict, struct text *ret_text)
 		return false;
 	*ret_text = t;
 	return true;
+}
+
+bool
+batch_bot_name_valid(struct text name)
+{
+	size_t i;
+
+	if (name.len == 0 || name.len > BATCH_BOT_NAME_MAX)
+		return false;
+	for (i = 0; i < name.len; i++)
+		if ((unsigned char)name.at[i] < ' ' || name.at[i] == 0x7f)
+			return false;
+	return text_is_utf8(name);
+}
+
+bool
+batch_next_bot(struct reader *dict, struct batch_bot *ret_bot)
+{
+	struct batch_bot bot = {.name = {NULL, 0}};
+	unsigned s;
+
+	if (reader_left(dict) == 0)
+		return false;
+	bot.name = get_text8(dict);
+	for (s = 0; s < SOURCE_N; s++)
+		bot.count[s] = get_varint(dict);
+	if (dict->bad)
+		return false;
+	*ret_bot = bot;
+	return true;
+}
+
+static bool
+bots_valid(struct batch *b)
+{
+	struct text before = {NULL, 0};
+	struct reader dict = b->dict_bot;
+	uint64_t sum[SOURCE_N] = {0};
+	struct batch_bot bot;
+	uint32_t n = 0;
+
+	for (; batch_next_bot(&dict, &bot); n++, before = bot.name)
+		if (n == BATCH_BOTS_MAX || !batch_bot_follows(&before, &bot, sum))
+			return false;
+	b->bots = n;
+	return !dict.bad && batch_bots_fit(sum, &b->meta.ledger);
 }
 
 static bool
@@ -457,15 +504,16 @@ batch_decode(const uint8_t *doc, size_t len, struct batch *ret_batch)
 	struct batch b = {0};
 	struct reader *const dict[] = {&b.dict_content, &b.dict_name, &b.dict_referrer,
 				       &b.dict_country};
-	uint64_t events;
+	uint64_t events, version = 0;
 	unsigned i;
 	int rc;
 
 	if (len > BATCH_DOCUMENT_MAX)
 		return -EBADMSG;
-	rc = read_meta(&r, &b.meta);
+	rc = read_meta(&r, &b.meta, &version);
 	if (rc < 0)
 		return rc;
+	b.dict_bot = version > 1 ? get_bin_of(&r, "bots") : reader_of(NULL, 0);
 	events = get_number_of(&r, "events");
 	for (i = 0; i < DICT_N; i++)
 		*dict[i] = get_bin_of(&r, dict_keys[i]);
@@ -474,7 +522,7 @@ batch_decode(const uint8_t *doc, size_t len, struct batch *ret_batch)
 	if (r.bad || r.at != r.len || events > BATCH_EVENTS_MAX)
 		return -EBADMSG;
 	b.events = (uint32_t)events;
-	if (!dictionaries_valid(&b) || !columns_valid(&b))
+	if (!bots_valid(&b) || !dictionaries_valid(&b) || !columns_valid(&b))
 		return -EBADMSG;
 	*ret_batch = b;
 	return 0;

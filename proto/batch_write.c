@@ -7,6 +7,7 @@
 #include "proto/batch_format.h"
 
 #define TABLE_FIRST 16u /* slots of a new hash table; doubled at three quarters */
+#define BOT_ENTRY_MAX (1 + BATCH_BOT_NAME_MAX + SOURCE_N * 8) /* counts of 53 bits */
 #define CONTENT_ENTRY_MAX (1 + 3 * (1 + EVENT_NAME_MAX))
 
 struct row {
@@ -40,6 +41,8 @@ struct batch_builder {
 	struct table table[TABLE_N];
 	struct row *rows;
 	uint32_t events;
+	const struct batch_bot *bot;
+	size_t bots;
 };
 
 #define ENTRY_BYTES (sizeof(struct entry) + 7) /* beside its key */
@@ -76,7 +79,7 @@ batch_document_bytes(uint32_t n, size_t payload_bytes)
 {
 	/* the widest of every column: flags 1, ts 7, visitor 8 + 3, five indexes 3 each less the
 	 * country's byte, salt 5, classes 3, session 8 + 3, tag 8, value 8 */
-	return 4096 + (size_t)n * 70 + payload_bytes;
+	return 4096 + BATCH_BOTS_MAX * BOT_ENTRY_MAX + (size_t)n * 70 + payload_bytes;
 }
 
 /* Bytes that adding any one event may take at most. What is there is checked once, so that nothing
@@ -278,6 +281,28 @@ batch_add(struct batch_builder *b, const struct event *e)
 	return 0;
 }
 
+void
+batch_set_bots(struct batch_builder *b, const struct batch_bot *bot, size_t n)
+{
+	b->bot = bot;
+	b->bots = n;
+}
+
+static bool
+bots_valid(const struct batch_builder *b, const struct ledger *l)
+{
+	struct text before = {NULL, 0};
+	uint64_t sum[SOURCE_N] = {0};
+	size_t i;
+
+	if (b->bots > BATCH_BOTS_MAX)
+		return false;
+	for (i = 0; i < b->bots; before = b->bot[i++].name)
+		if (!batch_bot_follows(&before, &b->bot[i], sum))
+			return false;
+	return batch_bots_fit(sum, l);
+}
+
 /* -- the document -- */
 
 static void
@@ -374,6 +399,20 @@ put_meta(struct writer *w, const struct batch_meta *m)
 		put_key(w, source_name(s));
 		put_reasons(w, m->ledger.count[s]);
 	}
+}
+
+static void
+put_bots(struct writer *w, const struct batch_builder *b)
+{
+	size_t from = bin_begin(w, "bots"), i;
+	unsigned s;
+
+	for (i = 0; i < b->bots; i++) {
+		put_text8(w, b->bot[i].name);
+		for (s = 0; s < SOURCE_N; s++)
+			put_varint(w, b->bot[i].count[s]);
+	}
+	bin_end(w, from);
 }
 
 static void
@@ -484,10 +523,11 @@ batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *bu
 	size_t from;
 	unsigned i;
 
-	if (!meta_valid(meta))
+	if (!meta_valid(meta) || !bots_valid(b, &meta->ledger))
 		return -EINVAL;
 	put_map(&w, BATCH_PAIRS);
 	put_meta(&w, meta);
+	put_bots(&w, b);
 	put_number(&w, "events", b->events);
 	for (i = 0; i < DICT_N; i++) {
 		from = bin_begin(&w, dict_keys[i]);

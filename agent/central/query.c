@@ -185,7 +185,7 @@ query_ask(struct query *q, const char *question, const struct query_args *args,
 	    {"summary", query_ask_summary}, {"series", query_ask_series},
 	    {"top", query_ask_top},         {"breakdown", query_ask_breakdown},
 	    {"nodes", query_ask_nodes},     {"ledger", query_ask_ledger},
-	    {"me", query_ask_me},
+	    {"bots", query_ask_bots},       {"me", query_ask_me},
 	};
 	size_t i;
 
@@ -201,7 +201,7 @@ query_ask(struct query *q, const char *question, const struct query_args *args,
 	else
 		query_refuse(ret_result, 404,
 			     "no such question; there are summary, series, top, breakdown, "
-			     "content/TYPE/ID, nodes, ledger and me");
+			     "content/TYPE/ID, nodes, ledger, bots and me");
 }
 
 /* -- me -- */

@@ -1,7 +1,7 @@
 /* query_internal.h -- what the query_*.c files share; nobody else's.
  *
  * query.c: questions and their arguments. query_count.c: adding rows up. query_nodes.c: completeness,
- * nodes, ledger. query_clock.c: the nodes' clocks. query_totals.c: summary, series, content. query_rows.c: top, breakdown.
+ * nodes, ledger. query_clock.c: the nodes' clocks. query_totals.c: summary, series, content. query_rows.c: top, breakdown. query_bots.c: bots.
  */
 #ifndef CENTRAL_QUERY_INTERNAL_H
 #define CENTRAL_QUERY_INTERNAL_H
@@ -162,6 +162,7 @@ void query_ask_top(struct query *q, const struct query_args *a, struct query_res
 void query_ask_breakdown(struct query *q, const struct query_args *a, struct query_result *r);
 void query_ask_nodes(struct query *q, const struct query_args *a, struct query_result *r);
 void query_ask_ledger(struct query *q, const struct query_args *a, struct query_result *r);
+void query_ask_bots(struct query *q, const struct query_args *a, struct query_result *r);
 void query_ask_me(struct query *q, const struct query_args *a, struct query_result *r);
 
 #endif

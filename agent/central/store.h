@@ -68,6 +68,19 @@ typedef int store_ledger_fn(void *ctx, const struct store_ledger_row *row);
 int store_ledger(struct store *s, int64_t from_ms, int64_t until_ms, store_ledger_fn *each,
 		 void *ctx);
 
+/* One per node, day of the site, source and bot that has a name: events under bot.user_agent, of hours
+ * of arrival that begin in the day. The ledger of these hours has at least as many; the rest of them
+ * has no name. Days that begin in [from, until), in order of day, node, source and name. */
+struct store_bot_row {
+	char node[BATCH_NODE_MAX + 1];
+	int64_t day_ms;
+	enum event_source source;
+	struct text name; /* lent for the call */
+	uint64_t count;
+};
+typedef int store_bot_fn(void *ctx, const struct store_bot_row *row);
+int store_bots(struct store *s, int64_t from_ms, int64_t until_ms, store_bot_fn *each, void *ctx);
+
 /* One per node and epoch. */
 struct store_node {
 	char node[BATCH_NODE_MAX + 1];

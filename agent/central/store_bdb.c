@@ -39,7 +39,7 @@
 const char *const bdb_table_file[TABLE_N] = {
     [TABLE_ROLLUPS] = "rollups.db", [TABLE_APPLIED] = "applied.db", [TABLE_NODES] = "nodes.db",
     [TABLE_LEDGER] = "ledger.db",   [TABLE_TAGS] = "tags.db",       [TABLE_SITES] = "sites.db",
-    [TABLE_META] = "meta.db",
+    [TABLE_META] = "meta.db",       [TABLE_BOTS] = "bots.db",
 };
 
 /* -- small helpers -- */

@@ -23,6 +23,7 @@ enum bdb_table {
 	TABLE_APPLIED,
 	TABLE_NODES,
 	TABLE_LEDGER,
+	TABLE_BOTS,
 	TABLE_TAGS,
 	TABLE_SITES,
 	TABLE_META,
@@ -108,6 +109,12 @@ void bdb_key_ledger_from(int64_t hour_ms, struct bdb_key *ret_key);
 void bdb_key_tags(int64_t hour_ms, uint64_t ordinal, struct bdb_key *ret_key);
 enum { BDB_BATCH_BODY, BDB_BATCH_SKIPPED };
 void bdb_key_batch(uint64_t ordinal, uint8_t part, struct bdb_key *ret_key);
+
+void bdb_key_bot(int64_t day_ms, const char *node, enum event_source source, struct text name,
+		 struct bdb_key *ret_key);
+void bdb_key_bots_from(int64_t day_ms, struct bdb_key *ret_key);
+/* All but the count; the name points into the key. */
+bool bdb_key_bot_read(const void *bytes, size_t len, struct store_bot_row *ret_row);
 
 bool bdb_key_tags_read(const void *bytes, size_t len, int64_t *ret_hour_ms);
 /* Name of the count in ret_name; hour and node in ret_row, the rest of it untouched. */

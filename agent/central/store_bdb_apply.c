@@ -207,19 +207,14 @@ struct ledger_put {
 };
 
 static int
-add_count(void *ctx, const char *name, uint64_t count)
+add_count(DB *db, DB_TXN *txn, const struct bdb_key *k, uint64_t count)
 {
-	const struct ledger_put *p = ctx;
-	DB *db = p->store->table[TABLE_LEDGER];
 	struct reader r;
 	struct writer w;
-	struct bdb_key k;
 	uint8_t buf[8];
 	size_t len;
-	int rc;
+	int rc = record_get(db, txn, k, buf, sizeof(buf), DB_RMW, &len);
 
-	bdb_key_ledger(p->row->hour_ms, p->row->node, name, &k);
-	rc = record_get(db, p->txn, &k, buf, sizeof(buf), DB_RMW, &len);
 	if (rc && rc != DB_NOTFOUND)
 		return rc;
 	r = reader_of(buf, len);
@@ -227,7 +222,17 @@ add_count(void *ctx, const char *name, uint64_t count)
 		count += get_u64(&r);
 	w = writer_of(buf, sizeof(buf));
 	put_u64(&w, count);
-	return record_put(db, p->txn, &k, buf, sizeof(buf));
+	return record_put(db, txn, k, buf, sizeof(buf));
+}
+
+static int
+add_to_ledger(void *ctx, const char *name, uint64_t count)
+{
+	const struct ledger_put *p = ctx;
+	struct bdb_key k;
+
+	bdb_key_ledger(p->row->hour_ms, p->row->node, name, &k);
+	return add_count(p->store->table[TABLE_LEDGER], p->txn, &k, count);
 }
 
 static int
@@ -244,7 +249,29 @@ put_ledger(struct store *s, DB_TXN *txn, const struct work *w)
 	struct ledger_put put = {s, txn, &row};
 
 	memcpy(row.node, m->id.node, sizeof(row.node));
-	return bdb_ledger_each(&row, add_count, &put);
+	return bdb_ledger_each(&row, add_to_ledger, &put);
+}
+
+/* By day, that of the hour whose ledger has them too: by hour there would be as many rows as names. */
+static int
+put_bots(struct store *s, DB_TXN *txn, const struct work *w)
+{
+	const struct batch_meta *m = &w->batch.meta;
+	int64_t day_ms = calendar_start(GRAIN_DAY, hour_of(m->from_ms));
+	struct reader dict = w->batch.dict_bot;
+	struct batch_bot bot;
+	struct bdb_key k;
+	unsigned i;
+	int rc = 0;
+
+	while (!rc && batch_next_bot(&dict, &bot))
+		for (i = 0; i < SOURCE_N && !rc; i++) {
+			if (bot.count[i] == 0)
+				continue;
+			bdb_key_bot(day_ms, m->id.node, (enum event_source)i, bot.name, &k);
+			rc = add_count(s->table[TABLE_BOTS], txn, &k, bot.count[i]);
+		}
+	return rc;
 }
 
 /* -- the node -- */
@@ -397,6 +424,8 @@ put_all(struct store *s, DB_TXN *txn, struct work *w)
 		rc = bdb_twins_put(s, txn, &w->twins, w->totals.ordinal);
 	if (!rc)
 		rc = put_ledger(s, txn, w);
+	if (!rc)
+		rc = put_bots(s, txn, w);
 	if (!rc)
 		rc = put_node(s, txn, w);
 	if (!rc)

@@ -33,6 +33,7 @@ static bool
 stays(const struct keep *k, const DBT *key)
 {
 	struct store_ledger_row row = {0};
+	struct store_bot_row bot;
 	struct rollup_key rollup;
 	struct text name;
 	int64_t hour_ms;
@@ -45,6 +46,9 @@ stays(const struct keep *k, const DBT *key)
 	case TABLE_LEDGER:
 		return bdb_key_ledger_read(key->data, key->size, &row, &name) &&
 		       row.hour_ms < k->retained.covered_ms;
+	case TABLE_BOTS:
+		return bdb_key_bot_read(key->data, key->size, &bot) &&
+		       bot.day_ms < k->retained.covered_ms;
 	case TABLE_TAGS:
 		return bdb_key_tags_read(key->data, key->size, &hour_ms) &&
 		       (hour_ms < k->retained.hours_ms || hour_ms < k->retained.covered_ms);
@@ -109,8 +113,8 @@ pass_table(struct store *shadow, DB *from, DB *into, const struct keep *k)
 static int
 keep_rows(struct store *s, struct store *shadow, const struct bdb_retained *retained)
 {
-	static const enum bdb_table kept[] = {TABLE_ROLLUPS, TABLE_LEDGER, TABLE_TAGS, TABLE_NODES,
-					      TABLE_SITES};
+	static const enum bdb_table kept[] = {TABLE_ROLLUPS, TABLE_LEDGER, TABLE_BOTS,
+					      TABLE_TAGS,    TABLE_NODES,  TABLE_SITES};
 	struct keep k = {.retained = *retained};
 	size_t i;
 	int rc = 0;

@@ -6,6 +6,7 @@
  *                                                            checksum 16
  *   nodes    1, node, epoch 16                               1, the ten numbers of struct store_node
  *   ledger   1, hour u64, node, name of a count              the count, u64
+ *   bots     1, start of the day u64, node, source, name     the count, u64
  *   tags     1, hour of the events u64, ordinal u64          tags of one batch, u64 each, ascending
  *   batches  1, ordinal u64, part                            part 0: the body as received; part 1: which
  *                                                            events were left out of the roll-ups, as
@@ -83,6 +84,25 @@ bdb_key_ledger(int64_t hour_ms, const char *node, const char *name, struct bdb_k
 }
 
 void
+bdb_key_bots_from(int64_t day_ms, struct bdb_key *ret_key)
+{
+	bdb_key_ledger_from(day_ms, ret_key); /* both begin with a time */
+}
+
+void
+bdb_key_bot(int64_t day_ms, const char *node, enum event_source source, struct text name,
+	    struct bdb_key *ret_key)
+{
+	struct writer w = key_begin(ret_key);
+
+	put_u64_be(&w, day_ms < 0 ? 0 : (uint64_t)day_ms); /* 1970 began earlier in the east */
+	put_text8(&w, text_of(node));
+	put_text8(&w, text_of(source_name(source)));
+	put_bytes(&w, name.at, name.len);
+	key_done(ret_key, &w);
+}
+
+void
 bdb_key_tags(int64_t hour_ms, uint64_t ordinal, struct bdb_key *ret_key)
 {
 	struct writer w = key_begin(ret_key);
@@ -130,6 +150,34 @@ bdb_key_ledger_read(const void *bytes, size_t len, struct store_ledger_row *ret_
 	memcpy(ret_row->node, node.at, node.len);
 	ret_row->node[node.len] = '\0';
 	*ret_name = (struct text){(const char *)bytes + r.at, len - r.at};
+	return true;
+}
+
+static enum event_source
+source_of(struct text name)
+{
+	unsigned s = 0;
+
+	while (s < SOURCE_N && !text_is(name, source_name((enum event_source)s)))
+		s++;
+	return (enum event_source)s;
+}
+
+bool
+bdb_key_bot_read(const void *bytes, size_t len, struct store_bot_row *ret_row)
+{
+	struct reader r = reader_of(bytes, len);
+	uint8_t version = get_u8(&r);
+	int64_t day = (int64_t)get_u64_be(&r);
+	struct text node = get_text8(&r), source = get_text8(&r);
+	struct store_bot_row row = {.day_ms = day, .source = source_of(source)};
+
+	row.name = (struct text){(const char *)bytes + r.at, len - r.at};
+	if (r.bad || version != VERSION || node.len == 0 || node.len > BATCH_NODE_MAX ||
+	    row.source == SOURCE_N || row.name.len > BATCH_BOT_NAME_MAX)
+		return false;
+	memcpy(row.node, node.at, node.len);
+	*ret_row = row;
 	return true;
 }
 

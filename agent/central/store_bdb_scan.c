@@ -325,6 +325,47 @@ store_ledger(struct store *s, int64_t from_ms, int64_t until_ms, store_ledger_fn
 	return err ? err : l.result;
 }
 
+/* -- bots -- */
+
+struct bot_scan {
+	int64_t until_ms;
+	store_bot_fn *each;
+	void *ctx;
+	int result;
+};
+
+static bool
+take_bot(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len)
+{
+	struct reader r = reader_of(value, value_len);
+	struct bot_scan *scan_of = ctx;
+	struct store_bot_row row;
+
+	if (!bdb_key_bot_read(key, key_len, &row)) {
+		scan_of->result = -EBADMSG;
+		return false;
+	}
+	if (row.day_ms >= scan_of->until_ms)
+		return false;
+	row.count = get_u64(&r);
+	scan_of->result = scan_of->each(scan_of->ctx, &row);
+	return scan_of->result == 0;
+}
+
+int
+store_bots(struct store *s, int64_t from_ms, int64_t until_ms, store_bot_fn *each, void *ctx)
+{
+	struct bot_scan bots = {until_ms, each, ctx, 0};
+	struct bdb_key from, version;
+	int err;
+
+	bdb_key_bots_from(from_ms, &from);
+	version = from;
+	version.len = 1;
+	err = scan_table(s, TABLE_BOTS, &version, &from, take_bot, &bots);
+	return err ? err : bots.result;
+}
+
 /* -- nodes and sites -- */
 
 struct node_scan {

@@ -345,6 +345,29 @@ check_ledger(struct verify *v, const DBT *key, const DBT *stored, const DBT *fre
 	return 0;
 }
 
+static int
+check_bot(struct verify *v, const DBT *key, const DBT *stored, const DBT *fresh)
+{
+	struct store_bot_row row;
+	char day[CALENDAR_TEXT];
+
+	if (!bdb_key_bot_read(key->data, key->size, &row)) {
+		name_bytes(&v->d, "bots", key);
+		tell_only(v, "unreadable", "none");
+		return 0;
+	}
+	if (row.day_ms < v->retained.covered_ms) {
+		v->sum.kept_rows++;
+		return 0;
+	}
+	calendar_format(GRAIN_DAY, row.day_ms, day);
+	snprintf(v->d.where, sizeof(v->d.where), "bots day %s node=%s source=%s name=", day,
+		 row.node, source_name(row.source));
+	append_text(&v->d, row.name);
+	compare_u64(v, "events", count_of(stored), count_of(fresh));
+	return 0;
+}
+
 static void
 compare_nodes(struct verify *v, const struct store_node *a, const struct store_node *b)
 {
@@ -499,6 +522,8 @@ compare_all(struct verify *v)
 
 	if (!rc)
 		rc = compare_table(v, TABLE_LEDGER, check_ledger);
+	if (!rc)
+		rc = compare_table(v, TABLE_BOTS, check_bot);
 	if (!rc)
 		rc = compare_table(v, TABLE_NODES, check_node);
 	if (!rc && v->store->retry_window_ms > 0)

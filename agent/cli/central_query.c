@@ -130,8 +130,9 @@ append_argument(char *path, size_t size, const char *name, const char *value)
 static bool
 pass_options(struct cli *cli, char *path, size_t size)
 {
-	static const char *const options[] = {"--from",  "--to",  "--type",  "--site",
-					      "--grain", "--dim", "--limit", "--sort"};
+	static const char *const options[] = {"--from",  "--to",     "--type",  "--site",
+					      "--grain", "--dim",    "--limit", "--sort",
+					      "--node",  "--reason", "--source"};
 	const char *value;
 	bool bad = false;
 	size_t i;

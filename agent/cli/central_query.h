@@ -9,9 +9,10 @@
 #include "cli/cli.h"
 
 #define CENTRAL_QUERY_ARGUMENTS                                                                   \
-	"summary|series|top|breakdown|nodes|ledger|content/TYPE/ID [--from YYYY-MM-DD] "          \
+	"summary|series|top|breakdown|nodes|ledger|bots|content/TYPE/ID [--from YYYY-MM-DD] "     \
 	"[--to YYYY-MM-DD] [--type T] [--site S] [--grain hour|day|month] [--dim D] [--limit N] " \
-	"[--sort views|visitors] [--format json|table]"
+	"[--sort views|visitors] [--node N] [--reason R] [--source beacon|datagram] "             \
+	"[--format json|table]"
 
 int central_query(struct cli *cli);
 int central_status(struct cli *cli);

@@ -134,6 +134,16 @@ admit_refuse(struct admit_worker *w, struct wall_ms now, enum event_source s, en
 	journal_count(w->writer, now, s, r);
 }
 
+/* The one place where a bot is counted by its name: in /metrics, and in the journal for the central. */
+static void
+refuse_bot(struct admit_worker *w, struct wall_ms now, enum event_source s, uint16_t bot)
+{
+	bot_count(bot);
+	stat_verdict(s, REASON_BOT_USER_AGENT);
+	journal_count_bot(w->writer, now, s,
+			  bot > 0 ? text_of(bot_name(bot)) : (struct text){NULL, 0});
+}
+
 bool
 admit_rate(struct admit_worker *w, const struct admit_request *q, enum reason *ret_reason,
 	   int64_t *ret_retry_ms)
@@ -232,13 +242,14 @@ struct client { /* a datagram's own words override what the transport knows */
 	struct client_addr addr;
 	struct text ua;
 	bool has_addr;
+	uint16_t bot; /* in bot_names: who it is when the verdict is REASON_BOT_USER_AGENT */
 };
 
 static enum reason
 client_of(const struct admit_request *q, const struct event *e, struct client *ret_client)
 {
 	if (e->source == SOURCE_BEACON) {
-		*ret_client = (struct client){q->addr, q->ua, true};
+		*ret_client = (struct client){.addr = q->addr, .ua = q->ua, .has_addr = true};
 		return REASON_ACCEPTED_FIRST;
 	}
 	*ret_client = (struct client){.ua = e->ua};
@@ -284,10 +295,8 @@ judge_bot(struct admit_worker *w, const struct admit_request *q, const struct ev
 	if (w->admit->bots) {
 		if (who->ua.len == 0 && e->source == SOURCE_BEACON)
 			return REASON_BOT_NO_USER_AGENT;
-		if (who->ua.len > 0 && ua->bot) {
-			bot_count(ua->name);
+		if (who->ua.len > 0 && ua->bot)
 			return REASON_BOT_USER_AGENT;
-		}
 		if (by_headers != REASON_ACCEPTED_FIRST)
 			return by_headers;
 		if (e->automated)
@@ -335,6 +344,7 @@ judge_alone(struct admit_worker *w, const struct admit_request *q, struct event 
 	if (r != REASON_ACCEPTED_FIRST)
 		return r;
 	ua = ua_look_up(w, who->ua);
+	who->bot = ua->name;
 	r = judge_bot(w, q, e, who, ua);
 	if (r == REASON_ACCEPTED_FIRST)
 		identify(w, q, who, ua, e);
@@ -378,7 +388,7 @@ admit_event(struct admit_worker *w, const struct admit_request *q, struct event 
 {
 	struct dedup_claim id = {0};
 	enum reason r;
-	struct client who;
+	struct client who = {.bot = 0};
 
 	if (atomic_load_explicit(&w->admit->stopping, memory_order_relaxed)) {
 		admit_refuse(w, q->now, e->source, REASON_SHED_STOPPING);
@@ -391,6 +401,8 @@ admit_event(struct admit_worker *w, const struct admit_request *q, struct event 
 		r = judge_beside_others(w, q, e, who.has_addr || e->session.len > 0, &id);
 	if (reason_verdict(r) == VERDICT_ACCEPTED)
 		stat_verdict(e->source, r); /* the journal counted it with the record */
+	else if (r == REASON_BOT_USER_AGENT)
+		refuse_bot(w, q->now, e->source, who.bot);
 	else
 		admit_refuse(w, q->now, e->source, r);
 	return r;

@@ -33,8 +33,7 @@ note_left(struct journal_writer *w)
 	const struct segment *s = w->active;
 	bool room = s && segment_fits(s, EVENT_PACKED_MAX);
 
-	atomic_store_explicit(&w->left, room ? s->size - SEGMENT_PAGE - s->used : 0,
-			      memory_order_relaxed);
+	atomic_store_explicit(&w->left, room ? segment_left(s) : 0, memory_order_relaxed);
 }
 
 static void
@@ -78,6 +77,7 @@ journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms)
 		stat_add(STAT_JOURNAL_ROTATIONS, 1);
 	}
 	w->active = next;
+	journal_bots_forget(w);
 	w->reported = 0;
 	w->is_due = false;
 	w->touched = true;
@@ -143,20 +143,42 @@ journal_append(struct journal_writer *w, struct wall_ms now, const struct event 
 	return err;
 }
 
-void
-journal_count(struct journal_writer *w, struct wall_ms now, enum event_source s, enum reason r)
+/* The one place where something refused is counted. One store: whenever the process dies, a bot is
+ * counted under its name, which the ledger includes, or not at all. */
+static void
+count_one(struct journal_writer *w, struct wall_ms now, enum event_source s, enum reason r,
+	  struct text bot)
 {
+	uint64_t *of_bot = NULL;
+
 	pthread_mutex_lock(&w->lock);
 	if (!w->active || journal_over(w->active, now.ms))
 		(void)worker_swap(w, now);
 	w->touched = true;
-	if (w->active) {
+	if (w->active && bot.len > 0)
+		of_bot = journal_bot_counter(w, s, bot);
+	if (of_bot) {
+		++*of_bot;
+	} else if (w->active) {
 		++*counter(w->active, s, r);
 	} else {
 		w->pending.count[s][r]++;
 		w->has_pending = true;
 	}
 	pthread_mutex_unlock(&w->lock);
+}
+
+void
+journal_count(struct journal_writer *w, struct wall_ms now, enum event_source s, enum reason r)
+{
+	count_one(w, now, s, r, (struct text){NULL, 0});
+}
+
+void
+journal_count_bot(struct journal_writer *w, struct wall_ms now, enum event_source s,
+		  struct text name)
+{
+	count_one(w, now, s, REASON_BOT_USER_AGENT, name);
 }
 
 void

@@ -38,6 +38,10 @@
  * after its end, and says "complete" only up to so much before a rotation in its middle. */
 #define JOURNAL_SETTLE_MS 100
 
+/* Bots that a segment counts by name. An hour of a large site meets some hundred, of 1,500 that have a
+ * name; whoever comes later is counted without one. */
+#define SEGMENT_BOTS 204
+
 struct journal;
 struct journal_writer; /* one per worker */
 struct segment;
@@ -76,6 +80,12 @@ int journal_append(struct journal_writer *w, struct wall_ms now, const struct ev
  * the old segment goes on counting (its hour), with none at all memory does until there is one. */
 void journal_count(struct journal_writer *w, struct wall_ms now, enum event_source s,
 		   enum reason r);
+
+/* The same for REASON_BOT_USER_AGENT, under the bot's name: 1 to BATCH_BOT_NAME_MAX bytes, UTF-8
+ * without control characters. An absent or other name, and one that is new where the segment has no
+ * place left, is counted all the same, without a name. */
+void journal_count_bot(struct journal_writer *w, struct wall_ms now, enum event_source s,
+		       struct text name);
 
 /* Adds n datagrams that the kernel dropped before this worker could read them. */
 void journal_udp_dropped(struct journal_writer *w, struct wall_ms now, uint64_t n);
@@ -130,6 +140,10 @@ bool segment_is_empty(const struct segment *s);
 bool segment_next(const struct segment *s, size_t *at, struct event *ret_event);
 uint32_t segment_records(const struct segment *s);
 size_t segment_bytes(const struct segment *s); /* of all payloads */
+
+/* Bots by name, of a tallied segment: their number, ascending, with counts that the ledger includes.
+ * Names point into the segment. */
+size_t segment_bots(const struct segment *s, struct batch_bot ret_bot[SEGMENT_BOTS]);
 
 /* The segment's batch is durable in the spool (or it was empty): into history, or free. -errno when
  * that could not be made durable: the caller must come again before it numbers another one. */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "node/journal_state.h"
@@ -67,16 +68,37 @@ refuse_name(struct text name, uint64_t count)
 }
 
 static int
-map_source(const struct segment_header *h, struct text source, struct text lines, size_t at,
+map_bots(const struct segment *s, struct text source, uint32_t nth, struct ledger *sum)
+{
+	enum event_source to = source_find(source);
+	const struct segment_bot *bot;
+	size_t i;
+
+	for (i = 0; i < segment_bot_places(s); i++) {
+		bot = segment_bot_at(s, i);
+		if (!bot || bot->count[nth] == 0)
+			continue;
+		if (to == SOURCE_N)
+			return refuse_name(source, bot->count[nth]);
+		if (bot->count[nth] > BATCH_COUNT_MAX - sum->count[to][REASON_BOT_USER_AGENT])
+			return -EBADMSG;
+		sum->count[to][REASON_BOT_USER_AGENT] += bot->count[nth];
+	}
+	return 0;
+}
+
+static int
+map_source(const struct segment *s, struct text source, struct text lines, uint32_t nth,
 	   struct ledger *sum)
 {
 	enum event_source to = source_find(source);
+	const struct segment_header *h = s->head;
 	struct text line, verdict;
 	enum reason r;
 	uint32_t i;
 
 	for (i = 0; i < h->reasons; i++) {
-		uint64_t count = h->count[at + i];
+		uint64_t count = h->count[(size_t)nth * h->reasons + i];
 		struct text name = line = cut(&lines, '\n');
 
 		verdict = cut(&name, '.');
@@ -89,19 +111,20 @@ map_source(const struct segment_header *h, struct text source, struct text lines
 			return -EBADMSG;
 		sum->count[to][r] += count;
 	}
-	return 0;
+	return nth < SEGMENT_BOT_SOURCES ? map_bots(s, source, nth, sum) : 0;
 }
 
 static int
-read_ledger(const struct segment_header *h, struct ledger *ret_ledger)
+read_ledger(const struct segment *s, struct ledger *ret_ledger)
 {
+	const struct segment_header *h = s->head;
 	struct text lines = {h->names, h->names_len}, sources = cut(&lines, '\n');
 	struct ledger sum = {0};
 	uint32_t i;
 	int err = 0;
 
 	for (i = 0; !err && i < h->sources; i++)
-		err = map_source(h, cut(&sources, ' '), lines, (size_t)i * h->reasons, &sum);
+		err = map_source(s, cut(&sources, ' '), lines, i, &sum);
 	if (!err)
 		*ret_ledger = sum;
 	return err;
@@ -116,7 +139,7 @@ segment_tally(struct segment *s)
 	uint32_t readable = 0;
 	size_t at = 0;
 	unsigned i;
-	int err = read_ledger(s->head, &l);
+	int err = read_ledger(s, &l);
 
 	if (err)
 		return err;
@@ -140,12 +163,79 @@ bool
 segment_is_empty(const struct segment *s)
 {
 	const struct segment_header *h = s->head;
-	unsigned i;
+	size_t i;
 
 	for (i = 0; i < SEGMENT_COUNTS; i++)
 		if (h->count[i])
 			return false;
+	for (i = 0; i < segment_bot_places(s); i++)
+		if (segment_bot_at(s, i))
+			return false;
 	return s->records == 0 && h->udp_dropped == 0;
+}
+
+/* -- bots -- */
+
+/* Counts of a place, by the names that the header has for its sources. */
+static void
+bot_counts(const struct segment *s, const struct segment_bot *from, uint64_t ret_count[SOURCE_N])
+{
+	const struct segment_header *h = s->head;
+	struct text lines = {h->names, h->names_len}, sources = cut(&lines, '\n');
+	enum event_source to;
+	uint32_t i;
+
+	for (i = 0; i < h->sources && i < SEGMENT_BOT_SOURCES; i++) {
+		to = source_find(cut(&sources, ' '));
+		if (to < SOURCE_N)
+			ret_count[to] += from->count[i];
+	}
+}
+
+static int
+bot_order(const void *a, const void *b)
+{
+	const struct batch_bot *x = a, *y = b;
+
+	return text_cmp(x->name, y->name);
+}
+
+/* A name has one place; but should a damaged file say otherwise, its batch must be possible still. */
+static size_t
+merge_same(struct batch_bot *bot, size_t n)
+{
+	size_t i, kept = 0;
+	unsigned k;
+
+	for (i = 0; i < n; i++) {
+		if (kept == 0 || !text_eq(bot[kept - 1].name, bot[i].name)) {
+			bot[kept++] = bot[i];
+			continue;
+		}
+		for (k = 0; k < SOURCE_N; k++)
+			bot[kept - 1].count[k] += bot[i].count[k];
+	}
+	return kept;
+}
+
+size_t
+segment_bots(const struct segment *s, struct batch_bot ret_bot[SEGMENT_BOTS])
+{
+	const struct segment_bot *from;
+	struct batch_bot bot;
+	size_t i, n = 0;
+
+	for (i = 0; i < segment_bot_places(s); i++) {
+		from = segment_bot_at(s, i);
+		if (!from)
+			continue;
+		bot = (struct batch_bot){.name = {from->name, from->len}};
+		bot_counts(s, from, bot.count);
+		if (bot.count[SOURCE_BEACON] + bot.count[SOURCE_DATAGRAM] > 0)
+			ret_bot[n++] = bot;
+	}
+	qsort(ret_bot, n, sizeof(*ret_bot), bot_order);
+	return merge_same(ret_bot, n);
 }
 
 void

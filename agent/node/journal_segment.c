@@ -16,7 +16,7 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels refuse it and pages fault one by one */
 #endif
 
-static const uint8_t magic[8] = {'F', 'F', 'j', 'o', 'u', 'r', 'n', 1};
+static const uint8_t magic[8] = {'F', 'F', 'j', 'o', 'u', 'r', 'n', 2};
 
 static int
 segment_path(const char *dir, const struct segment *s, const char *suffix, char path[PATH_MAX])
@@ -52,6 +52,7 @@ map_fd(struct segment *s, int fd, size_t size)
 	s->base = base;
 	s->head = base;
 	s->size = size;
+	s->records_at = SEGMENT_RECORDS;
 	return 0;
 }
 
@@ -166,7 +167,8 @@ segment_prepare(struct segment *s, const uint8_t epoch[16])
 	__atomic_store_n(&h->state, DISK_FREE, __ATOMIC_SEQ_CST);
 	memset(&h->serial, 0, SEGMENT_PAGE - offsetof(struct segment_header, serial));
 	memcpy(h->magic, magic, sizeof(magic));
-	h->zero = 0;
+	h->bots_bytes = SEGMENT_BOTS_BYTES;
+	s->records_at = SEGMENT_RECORDS;
 	h->names_len = (uint32_t)segment_names(h->names);
 	hash_random(&h->id, sizeof(h->id));
 	h->bytes = s->size;
@@ -175,7 +177,7 @@ segment_prepare(struct segment *s, const uint8_t epoch[16])
 	h->reasons = REASON_N;
 	h->sum = header_sum(h);
 	s->found = s->numbered = s->tallied = s->failed = false;
-	s->synced = s->used = s->payload = 0;
+	s->synced = s->bots = s->used = s->payload = 0;
 	s->records = 0;
 	s->lost = 0;
 	return segment_sync_header(s);
@@ -208,13 +210,19 @@ segment_fits(const struct segment *s, size_t payload)
 {
 	return !s->failed && s->records < BATCH_EVENTS_MAX &&
 	       s->payload + payload <= SEGMENT_DATA_MAX &&
-	       segment_record_bytes(payload) <= s->size - SEGMENT_PAGE - s->used;
+	       segment_record_bytes(payload) <= segment_left(s);
+}
+
+size_t
+segment_left(const struct segment *s)
+{
+	return s->size - s->records_at - s->used;
 }
 
 void
 segment_put(struct segment *s, const uint8_t *payload, size_t n)
 {
-	uint8_t *at = s->base + SEGMENT_PAGE + s->used;
+	uint8_t *at = s->base + s->records_at + s->used;
 	uint32_t sum = record_sum(s, s->used, payload, n);
 
 	memcpy(at + 8, payload, n);
@@ -234,15 +242,15 @@ segment_take_back(struct segment *s, size_t n)
 	s->used -= segment_record_bytes(n);
 	s->records--;
 	s->payload -= n;
-	__atomic_store_n((uint32_t *)(void *)(s->base + SEGMENT_PAGE + s->used), 0,
+	__atomic_store_n((uint32_t *)(void *)(s->base + s->records_at + s->used), 0,
 			 __ATOMIC_RELEASE);
 }
 
 const uint8_t *
 segment_record(const struct segment *s, size_t *at, size_t *ret_len)
 {
-	const size_t room = s->size - SEGMENT_PAGE;
-	const uint8_t *record = s->base + SEGMENT_PAGE + *at;
+	const size_t room = s->size - s->records_at;
+	const uint8_t *record = s->base + s->records_at + *at;
 	uint32_t len, sum;
 
 	if (room - *at < 16)
@@ -270,25 +278,26 @@ sync_range(const struct segment *s, size_t from, size_t to)
 int
 segment_sync_header(const struct segment *s)
 {
-	return sync_range(s, 0, SEGMENT_PAGE);
+	return sync_range(s, 0, s->records_at);
 }
 
 int
 segment_sync_records(const struct segment *s, size_t from, size_t to)
 {
-	return to > from ? sync_range(s, SEGMENT_PAGE + from, SEGMENT_PAGE + to) : 0;
+	return to > from ? sync_range(s, s->records_at + from, s->records_at + to) : 0;
 }
 
 void
-segment_prefault(const struct segment *s, size_t used, size_t ahead)
+segment_prefault(const struct segment *s, size_t bots, size_t used, size_t ahead)
 {
-	size_t from = SEGMENT_PAGE + used, to = from + ahead;
+	size_t places = bots * sizeof(struct segment_bot);
+	size_t from = s->records_at + used, to = from + ahead;
 
 	from -= from % SEGMENT_PAGE;
 	if (to > s->size)
 		to = s->size;
 	/* only a hint: without it the worker's store faults */
-	if (madvise(s->base, SEGMENT_PAGE, MADV_POPULATE_WRITE) == 0 && to > from)
+	if (madvise(s->base, SEGMENT_PAGE + places, MADV_POPULATE_WRITE) == 0 && to > from)
 		(void)madvise(s->base + from, to - from, MADV_POPULATE_WRITE);
 }
 
@@ -318,10 +327,11 @@ check_header(const struct segment *s)
 
 	if (memcmp(h->magic, magic, 7) != 0)
 		return -EBADMSG;
-	if (h->magic[7] != magic[7])
+	if (h->magic[7] > magic[7])
 		return -EPROTONOSUPPORT;
-	if (h->names_len > SEGMENT_NAMES || h->sum != header_sum(h) ||
-	    h->interval_sum != interval_sum(h) || !header_is_sane(h) ||
+	if (h->bots_bytes != (h->magic[7] > 1 ? SEGMENT_BOTS_BYTES : 0) ||
+	    h->bots_bytes > s->size - SEGMENT_PAGE || h->names_len > SEGMENT_NAMES ||
+	    h->sum != header_sum(h) || h->interval_sum != interval_sum(h) || !header_is_sane(h) ||
 	    (uint64_t)h->sources * h->reasons > SEGMENT_COUNTS)
 		return -EBADMSG;
 	return 0;
@@ -340,12 +350,13 @@ segment_load(struct segment *s)
 	int err = 0;
 
 	s->state = SEGMENT_DIRTY;
-	if (page_is_zero(s->base) ||
-	    (memcmp(s->head->magic, magic, sizeof(magic)) == 0 && s->head->state == DISK_FREE))
+	if (page_is_zero(s->base) || (memcmp(s->head->magic, magic, 7) == 0 &&
+				      s->head->magic[7] <= magic[7] && s->head->state == DISK_FREE))
 		return 0;
 	err = check_header(s);
 	if (err)
 		return err;
+	s->records_at = SEGMENT_PAGE + s->head->bots_bytes;
 	for (s->used = 0; segment_record(s, &s->used, &n);) {
 		s->records++;
 		s->payload += n;

@@ -2,9 +2,9 @@
  *
  * Host byte order: a segment is read by this program on this machine, never sent.
  *
- *      0  8  magic "FFjourn" and version     64  8  serial: order of opening
+ *      0  8  magic "FFjourn" and version 2   64  8  serial: order of opening
  *      8  4  bytes of the names              72  8  from_ms  \ the interval of arrival, whole
- *     12  4  (zero)                          80  8  until_ms / multiples of batch.interval
+ *     12  4  bytes of the table of bots      80  8  until_ms / multiples of batch.interval
  *     16  8  id, random at each preparation  88  8  since_ms: nothing in it arrived before
  *     24  8  size of the file                96  8  checksum of 64..96, seeded with id
  *     32 16  epoch                          104  4  state: 0 free, 1 open, 2 sealed
@@ -13,7 +13,11 @@
  *     56  8  checksum of 0..56 and the names
  *    512     u64 count[source][reason]: the ledger, by position in
  *   2560     the names: "beacon datagram\n", then "verdict.reason\n" for each reason
- *   4096     records: u32 length, u32 checksum, payload (event_pack), zeros to a multiple of 8
+ *   4096     the table of bots, whole pages: places of 80 bytes
+ *            u8 length, name (47), u64 count[source] (3), u64 checksum of length and name
+ *  20480     records: u32 length, u32 checksum, payload (event_pack), zeros to a multiple of 8
+ *
+ * Version 1 had no table of bots, and a zero for its bytes: its records begin at 4096.
  *
  * Everything that says what a segment is stands in the first 512 bytes, which disks write whole.
  *
@@ -31,6 +35,12 @@
  * zero (a later version's segment) makes journal_open refuse, naming it. So no count is ever
  * misread or dropped.
  *
+ * Bots by name: what the User-Agent gave away is counted in the bot's place and nowhere else, and in
+ * the ledger (bot.user_agent) only when there is no name or no place left; first come, first kept.
+ * The ledger of a tallied segment has both, so that no death can set names and ledger apart. A place
+ * is valid when its checksum, which is stored last, is that of the name seeded with id + its number;
+ * like a record, it is made invalid by the segment's next id and never cleared.
+ *
  * Threads:  an active segment belongs to its writer's lock; all others to the sealer.
  * Memory:   the mapping.
  */
@@ -44,6 +54,9 @@
 #define SEGMENT_PAGE 4096u
 #define SEGMENT_NAMES 1536u
 #define SEGMENT_COUNTS 256u
+#define SEGMENT_BOTS_BYTES (4 * SEGMENT_PAGE) /* resident as far as there are names */
+#define SEGMENT_BOT_SOURCES 3                 /* room for one more */
+#define SEGMENT_RECORDS (SEGMENT_PAGE + SEGMENT_BOTS_BYTES)
 #define SEGMENT_RECORD_MAX (8u + EVENT_PACKED_MAX)
 /* A document of a batch is not larger than its payloads; half leaves room for dictionaries. */
 #define SEGMENT_DATA_MAX ((size_t)BATCH_DOCUMENT_MAX / 2)
@@ -52,7 +65,7 @@ enum segment_disk { DISK_FREE, DISK_OPEN, DISK_SEALED };
 
 struct segment_header {
 	uint8_t magic[8];
-	uint32_t names_len, zero;
+	uint32_t names_len, bots_bytes;
 	uint64_t id;
 	uint64_t bytes;
 	uint8_t epoch[16];
@@ -77,6 +90,16 @@ _Static_assert(offsetof(struct segment_header, count) == 512, "byte table");
 _Static_assert(offsetof(struct segment_header, names) == 2560, "byte table");
 _Static_assert((size_t)SOURCE_N *REASON_N <= SEGMENT_COUNTS, "the ledger fits the header page");
 
+struct segment_bot {
+	uint8_t len;
+	char name[BATCH_BOT_NAME_MAX];
+	uint64_t count[SEGMENT_BOT_SOURCES]; /* by position, as the header's */
+	uint64_t sum;
+};
+
+_Static_assert(sizeof(struct segment_bot) == 80 && SOURCE_N <= SEGMENT_BOT_SOURCES, "byte table");
+_Static_assert(SEGMENT_BOTS * sizeof(struct segment_bot) <= SEGMENT_BOTS_BYTES, "byte table");
+
 enum segment_state {
 	SEGMENT_ABSENT,  /* no file: tend makes it */
 	SEGMENT_DIRTY,   /* free, header not yet ready */
@@ -99,8 +122,9 @@ struct segment {
 	unsigned index; /* of its file */
 	size_t size;    /* mapped bytes, 0 when absent */
 	struct segment_header *head;
-	uint8_t *base; /* the mapping: head, then records */
-	bool found;    /* of an earlier run */
+	uint8_t *base;     /* the mapping: head, bots, records */
+	size_t records_at; /* where these begin */
+	bool found;        /* of an earlier run */
 	bool numbered;
 	bool tallied;  /* ledger and lost hold */
 	bool warm;     /* its first pages were made present */
@@ -110,6 +134,7 @@ struct segment {
 	uint64_t lost;
 	/* the writer's while active */
 	bool failed; /* an msync failed: no further record */
+	size_t bots; /* places taken */
 	size_t used; /* bytes of records */
 	uint32_t records;
 	size_t payload;
@@ -148,17 +173,19 @@ segment_record_bytes(size_t payload)
 
 bool segment_fits(const struct segment *s, size_t payload);
 void segment_put(struct segment *s, const uint8_t *payload, size_t n);
+/* Bytes that records may still take. */
+size_t segment_left(const struct segment *s);
 /* Takes the last record back, of n bytes of payload. */
 void segment_take_back(struct segment *s, size_t n);
 
-/* The header page, or the records from..to (offsets of records), to the disk. 0 or -errno, which is
+/* The header page with the bots, or the records from..to (offsets of records), to the disk. 0 or -errno, which is
  * counted. */
 int segment_sync_header(const struct segment *s);
 int segment_sync_records(const struct segment *s, size_t from, size_t to);
 
-/* Makes the header page and `ahead` bytes behind `used` present and writable, so that no worker
- * waits for a page fault. */
-void segment_prefault(const struct segment *s, size_t used, size_t ahead);
+/* Makes the header page, the pages of the first `bots` places and `ahead` bytes behind `used` present
+ * and writable, so that no worker waits for a page fault. */
+void segment_prefault(const struct segment *s, size_t bots, size_t used, size_t ahead);
 
 /* Gives the pages back; the file keeps its content. */
 void segment_release(const struct segment *s);
@@ -171,7 +198,14 @@ const uint8_t *segment_record(const struct segment *s, size_t *at, size_t *ret_l
  * -EPROTONOSUPPORT as journal_open says. */
 int segment_load(struct segment *s);
 
-/* Ledger and lost records of a closed segment, from its records and its header. */
+/* Ledger and lost records of a closed segment, from its records, its header and its bots. */
 int segment_tally(struct segment *s);
+
+/* -- bots (journal_bots.c) -- */
+
+/* Places that the segment has: SEGMENT_BOTS, or none. */
+size_t segment_bot_places(const struct segment *s);
+/* Place i, or NULL when it is not valid. */
+struct segment_bot *segment_bot_at(const struct segment *s, size_t i);
 
 #endif

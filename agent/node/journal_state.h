@@ -12,6 +12,8 @@
 
 #include "node/journal_seq.h"
 
+#define JOURNAL_BOT_SLOTS 512 /* of a hash table: more than twice the places of a segment */
+
 enum journal_sync { SYNC_OFF, SYNC_INTERVAL, SYNC_ALWAYS };
 
 struct journal_writer {
@@ -19,9 +21,10 @@ struct journal_writer {
 	/* constant */
 	struct journal *journal;
 	/* guarded by lock */
-	struct segment *active; /* NULL: no segment was free */
-	size_t reported;        /* bytes of active that are in STAT_JOURNAL_BYTES */
-	struct ledger pending;  /* judged while there was no segment */
+	struct segment *active;               /* NULL: no segment was free */
+	size_t reported;                      /* bytes of active that are in STAT_JOURNAL_BYTES */
+	uint16_t bot_slot[JOURNAL_BOT_SLOTS]; /* where a name's place is, 1 the first; 0 empty */
+	struct ledger pending; /* judged while there was no segment: bots without their names */
 	uint64_t pending_dropped;
 	bool has_pending;
 	bool touched; /* something was judged since the sealer's last visit */
@@ -58,6 +61,12 @@ struct journal {
 /* Closes the writer's segment, if it has one, and opens a spare one for `now`; since_ms as in the
  * header. Writer's lock held. 0, or -ENOBUFS with everything as it was. */
 int journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms);
+
+/* What counts the named bot in the active segment, or NULL: the name is none, or there is no place for
+ * it. Writer's lock held. */
+uint64_t *journal_bot_counter(struct journal_writer *w, enum event_source s, struct text name);
+/* Before another segment becomes the active one. */
+void journal_bots_forget(struct journal_writer *w);
 
 /* True when a segment's interval is over: at its end, or when the clock was set back by more than an
  * hour before it. Less than that, and the segment keeps its interval. */

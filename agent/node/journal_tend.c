@@ -47,7 +47,7 @@ journal_warm_spares(struct journal *j)
 		pthread_mutex_unlock(&j->lock);
 		if (!s || s->warm)
 			continue;
-		segment_prefault(s, 0, PREFAULT_SPARE); /* harmless if it was taken meanwhile */
+		segment_prefault(s, 0, 0, PREFAULT_SPARE); /* harmless if it was taken meanwhile */
 		s->warm = true;
 	}
 }
@@ -103,7 +103,7 @@ free_history(struct journal *j, struct wall_ms now)
 
 struct visit {
 	struct segment *active;
-	size_t used, written; /* written: since the last visit */
+	size_t bots, used, written; /* written: since the last visit */
 };
 
 /* What the worker did since the last visit; active is NULL when it did nothing, so that an idle node
@@ -116,6 +116,7 @@ visit(struct journal_writer *w)
 	pthread_mutex_lock(&w->lock);
 	if (w->active && !w->active->failed && w->touched) {
 		v.active = w->active;
+		v.bots = w->active->bots;
 		v.used = w->active->used;
 		v.written = v.used - w->reported;
 		w->reported = v.used;
@@ -161,7 +162,7 @@ tend_writer(struct journal *j, struct journal_writer *w, struct wall_ms now)
 	if (sync_active(j, v.active, v.used) < 0)
 		give_up(w, v.active, now);
 	else /* also the pages just synced: a store into a clean page faults into the file system */
-		segment_prefault(v.active, v.used, PREFAULT_AHEAD(v.written));
+		segment_prefault(v.active, v.bots, v.used, PREFAULT_AHEAD(v.written));
 }
 
 void

@@ -41,6 +41,7 @@ build(const struct segment *s, const struct batch_meta *meta, struct document *r
 	size_t cap = batch_document_bytes(segment_records(s), segment_bytes(s));
 	struct document d = {.bytes = malloc(cap)};
 	void *arena = malloc(arena_bytes);
+	struct batch_bot bot[SEGMENT_BOTS];
 	struct batch_builder *b;
 	int err = -ENOMEM;
 
@@ -49,6 +50,7 @@ build(const struct segment *s, const struct batch_meta *meta, struct document *r
 	b = batch_begin(arena, arena_bytes);
 	if (!b)
 		goto out;
+	batch_set_bots(b, bot, segment_bots(s, bot));
 	err = fill(b, s, &d.events);
 	if (!err)
 		err = batch_finish(b, meta, d.bytes, cap, &d.len);

@@ -22,6 +22,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import farm as farm_lib  # noqa: E402
 
 CONTENTS = [str(uuid.UUID(int=0x2000 + n, version=4)) for n in range(3)]
+BOTS = {
+    "Googlebot": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "curl": "curl/8.7.1",
+}
 
 
 def offer(agent, n, counted):
@@ -33,9 +37,18 @@ def offer(agent, n, counted):
         counted[content] = counted.get(content, 0) + 1
 
 
+def meet(agent, n, bots):
+    """Bots, by their names, which batches have since version 2."""
+    for _ in range(n):
+        for name, ua in BOTS.items():
+            event = {"content_type": "video", "content_id": CONTENTS[0]}
+            assert agent.beacon(event, headers={"User-Agent": ua}).status == 200
+            bots[name] = bots.get(name, 0) + 1
+
+
 def main():
     target = pathlib.Path(sys.argv[1])
-    counted = {}
+    counted, bots = {}, {}
     with tempfile.TemporaryDirectory() as directory:
         farm = farm_lib.Farm(directory)
         agent = farm.agent(
@@ -46,13 +59,15 @@ def main():
             journal={"segment": "64k", "segments": 4},
         ).start()
         offer(agent, 7, counted)
+        meet(agent, 2, bots)
         agent.stop()  # into the spool
         agent.start()
         offer(agent, 5, counted)
+        meet(agent, 3, bots)
         agent.kill()
         copy(agent.state_dir, target)
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    (target / "counted.json").write_text(json.dumps({"day": day, "views": counted}) + "\n")
+    (target / "counted.json").write_text(json.dumps({"day": day, "views": counted, "bots": bots}) + "\n")
 
 
 def copy(state, target):

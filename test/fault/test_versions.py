@@ -44,6 +44,8 @@ def test_the_state_of_an_earlier_version_is_counted(farm, state):
     rows = central.api("top", from_=day, to=day, type="video")["rows"]
     assert {row["id"]: row["total_views"] for row in rows} == wanted["views"]
     assert agent.status()["spool"]["broken"] == 0, agent.status()
+    bots = central.api("bots", from_=day, to=day)["rows"]
+    assert {row["name"]: row["events"] for row in bots} == wanted.get("bots", {})
 
 
 def test_there_is_a_state_of_every_version():

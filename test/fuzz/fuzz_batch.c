@@ -27,6 +27,27 @@ check_dictionaries(const struct batch *b)
 }
 
 static void
+check_bots(const struct batch *b)
+{
+	struct reader dict = b->dict_bot;
+	uint64_t sum[SOURCE_N] = {0};
+	struct batch_bot bot;
+	unsigned s, n;
+
+	for (n = 0; batch_next_bot(&dict, &bot); n++) {
+		if (!batch_bot_name_valid(bot.name))
+			abort();
+		for (s = 0; s < SOURCE_N; s++)
+			sum[s] += bot.count[s];
+	}
+	if (n != b->bots || n > BATCH_BOTS_MAX)
+		abort();
+	for (s = 0; s < SOURCE_N; s++)
+		if (sum[s] > b->meta.ledger.count[s][REASON_BOT_USER_AGENT])
+			abort();
+}
+
+static void
 check_events(const struct batch *b)
 {
 	struct batch_cursor c;
@@ -51,6 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (batch_decode(data, size, &b) == 0) {
 		check_dictionaries(&b);
+		check_bots(&b);
 		check_events(&b);
 	}
 	if (batch_name_get(data, size, &name, &frame) == 0 &&

@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define DAMAGE 4    /* then a byte is changed */
 #define TORN 8      /* then all from there on is lost */
 #define SEQ_FILE 16 /* a length byte and the file `seq`, its checksum made right */
+#define BOTS 32     /* of version 2: a length byte and so many bots, their checksums made right */
 
 #define FILE_MAX 65536
 #define SEGMENT_ID UINT64_C(0x5eed)
@@ -29,7 +30,7 @@ static struct conf conf = {
     .node_name = (char[]){"web-1"},
     .node_state_dir = fuzz_dir,
     .journal_sync = (char[]){"off"},
-    .journal_segment = 2 * SEGMENT_PAGE,
+    .journal_segment = SEGMENT_RECORDS + SEGMENT_PAGE,
     .journal_segments = 3,
     .batch_interval = HOUR_MS,
     .admit_retry_window = HOUR_MS,
@@ -38,7 +39,7 @@ static _Alignas(SEGMENT_PAGE) union {
 	uint8_t bytes[FILE_MAX];
 	struct segment_header head;
 } file;
-static size_t file_len;
+static size_t file_len, begin; /* begin: of the records */
 
 /* What stands whole in the file, by the rule of journal_segment.h. */
 static struct {
@@ -56,7 +57,7 @@ end_of(size_t at, size_t len)
 static uint32_t
 record_sum(size_t at, size_t len)
 {
-	uint64_t h = hash_mix(file.head.id + at - SEGMENT_PAGE, file.bytes + at + 8, len);
+	uint64_t h = hash_mix(file.head.id + at - begin, file.bytes + at + 8, len);
 
 	return (uint32_t)(h ^ h >> 32);
 }
@@ -64,7 +65,7 @@ record_sum(size_t at, size_t len)
 static void
 find_records(bool make_right)
 {
-	size_t at = SEGMENT_PAGE;
+	size_t at = begin;
 	uint32_t len, sum;
 
 	for (records = 0; at + 16 <= file_len; at = end_of(at, len)) {
@@ -82,14 +83,34 @@ find_records(bool make_right)
 }
 
 static void
-make_header(struct reader *in)
+make_bots(struct reader *in)
+{
+	struct segment_bot *bot = (struct segment_bot *)(void *)(file.bytes + SEGMENT_PAGE);
+	const uint8_t *name;
+	unsigned i, n;
+
+	memset(bot, 0, SEGMENT_BOTS_BYTES);
+	for (n = get_u8(in), i = 0; i < n && i < SEGMENT_BOTS && !in->bad; i++) {
+		bot[i].len = get_u8(in);
+		name = get_bytes(in, bot[i].len % (BATCH_BOT_NAME_MAX + 1));
+		if (name)
+			memcpy(bot[i].name, name, bot[i].len % (BATCH_BOT_NAME_MAX + 1));
+		bot[i].count[0] = get_u64(in);
+		bot[i].count[1] = get_u64(in);
+		bot[i].sum = hash_mix(SEGMENT_ID + i, &bot[i], offsetof(struct segment_bot, count));
+	}
+}
+
+static void
+make_header(struct reader *in, bool bots)
 {
 	struct segment_header *h = &file.head;
 	const uint8_t *times;
 	unsigned i, counts;
 
 	memset(h, 0, sizeof(*h));
-	memcpy(h->magic, "FFjourn\1", 8);
+	memcpy(h->magic, bots ? "FFjourn\2" : "FFjourn\1", 8);
+	h->bots_bytes = bots ? SEGMENT_BOTS_BYTES : 0;
 	h->names_len = (uint32_t)segment_names(h->names);
 	h->id = SEGMENT_ID;
 	memcpy(h->epoch, epoch, sizeof(epoch));
@@ -114,9 +135,9 @@ harm(size_t at, uint8_t change, bool torn)
 	static uint8_t before[FILE_MAX];
 	size_t n, from;
 
-	if (file_len <= SEGMENT_PAGE)
+	if (file_len <= begin)
 		return;
-	at = SEGMENT_PAGE + at % (file_len - SEGMENT_PAGE);
+	at = begin + at % (file_len - begin);
 	memcpy(before, file.bytes, file_len);
 	file.bytes[at] ^= change;
 	if (torn)
@@ -153,9 +174,12 @@ make_file(struct reader *in)
 
 	if (flags & SEQ_FILE)
 		make_seq(in);
-	at = flags & RAW ? 0 : SEGMENT_PAGE;
+	begin = flags & BOTS ? SEGMENT_RECORDS : SEGMENT_PAGE;
+	at = flags & RAW ? 0 : begin;
 	if (!(flags & RAW))
-		make_header(in);
+		make_header(in, flags & BOTS);
+	if (!(flags & RAW) && flags & BOTS)
+		make_bots(in);
 	change = flags & DAMAGE ? get_u8(in) : 0;
 	file.head.zero2 = 0;
 	rest.len = reader_left(in);
@@ -163,6 +187,8 @@ make_file(struct reader *in)
 		return false;
 	memcpy(file.bytes + at, in->base + in->at, rest.len);
 	file_len = at + rest.len;
+	if (flags & RAW)
+		begin = file_len > 8 && file.head.magic[7] == 2 ? SEGMENT_RECORDS : SEGMENT_PAGE;
 	find_records(!(flags & RAW) && flags & SUMS);
 	if (!(flags & RAW) && flags & SUMS && flags & (DAMAGE | TORN))
 		harm((size_t)change * 7, change, flags & TORN);

@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "proto/batch.h"
 
+#define MAKER_BOTS 8
+
 struct maker {
 	struct batch_meta meta;
 	void *arena;
@@ -22,6 +24,8 @@ struct maker {
 	size_t doc_len, body_len;
 	uint32_t room;
 	struct batch_name name;
+	struct batch_bot bot[MAKER_BOTS];
+	size_t bots;
 };
 
 /* SplitMix64's step: a uniform hash of a small number. */
@@ -87,6 +91,17 @@ maker_add(struct maker *m, const struct event *e)
 	m->name.events++;
 }
 
+/* Bots come in the order of their names. */
+static inline void
+maker_add_bot(struct maker *m, const char *name, uint64_t beacons, uint64_t datagrams)
+{
+	if (m->bots == MAKER_BOTS)
+		abort();
+	m->bot[m->bots++] = (struct batch_bot){text_of(name), {beacons, datagrams}};
+	m->meta.ledger.count[SOURCE_BEACON][REASON_BOT_USER_AGENT] += beacons;
+	m->meta.ledger.count[SOURCE_DATAGRAM][REASON_BOT_USER_AGENT] += datagrams;
+}
+
 /* Document, and the body as an agent would send it. */
 static inline void
 maker_finish(struct maker *m)
@@ -95,6 +110,7 @@ maker_finish(struct maker *m)
 	uint8_t *frame, name[BATCH_HEAD_BYTES];
 
 	m->doc = malloc(cap);
+	batch_set_bots(m->builder, m->bot, m->bots);
 	if (batch_finish(m->builder, &m->meta, m->doc, cap, &m->doc_len) != 0)
 		abort();
 	frame_cap = ZSTD_compressBound(m->doc_len);

@@ -346,6 +346,39 @@ START_TEST(a_refused_bot_is_counted_by_its_name)
 }
 END_TEST
 
+START_TEST(the_journal_has_the_names_of_bots)
+{
+	struct batch_bot bot[SEGMENT_BOTS] = {{.count = {0}}};
+	struct admit_request q = request();
+	struct event e = beacon(1);
+	struct batch_meta meta = {.lost = 0};
+	struct segment *s;
+	struct batch_id id;
+
+	start("");
+	q.ua = TEXT_LIT("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)");
+	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_BOT_USER_AGENT);
+	e = datagram(1), e.ua = q.ua;
+	ck_assert_int_eq(judge(e), REASON_BOT_USER_AGENT);
+	e = datagram(1), e.ua = TEXT_LIT("FictionalBot/1.0");
+	ck_assert_int_eq(judge(e), REASON_BOT_USER_AGENT);
+	ck_assert_int_eq(journal_rotate(journal, wall_now(), true), 0);
+	for (s = journal_take_closed(journal); s && segment_is_empty(s);
+	     s = journal_take_closed(journal))
+		ck_assert_int_eq(journal_sealed(journal, s), 0);
+	ck_assert_ptr_nonnull(s);
+	ck_assert_int_eq(segment_number(journal, s, wall_now(), &id), 0);
+	segment_meta(s, &meta);
+	ck_assert_uint_eq(segment_bots(s, bot), 1);
+	ck_assert(text_is(bot[0].name, "Googlebot"));
+	ck_assert_uint_eq(bot[0].count[SOURCE_BEACON], 1);
+	ck_assert_uint_eq(bot[0].count[SOURCE_DATAGRAM], 1);
+	ck_assert_uint_eq(meta.ledger.count[SOURCE_BEACON][REASON_BOT_USER_AGENT], 1);
+	ck_assert_uint_eq(meta.ledger.count[SOURCE_DATAGRAM][REASON_BOT_USER_AGENT], 2);
+	stop();
+}
+END_TEST
+
 START_TEST(the_operators_patterns_decide)
 {
 	struct admit_request q;
@@ -638,6 +671,7 @@ main(void)
 	tcase_add_test(t, sites_are_checked_and_the_first_is_the_default);
 	tcase_add_test(t, bots_are_counted_and_not_recorded);
 	tcase_add_test(t, a_refused_bot_is_counted_by_its_name);
+	tcase_add_test(t, the_journal_has_the_names_of_bots);
 	tcase_add_test(t, the_operators_patterns_decide);
 	tcase_add_test(t, with_bots_off_everybody_is_a_person);
 	tcase_add_test(t, an_event_id_counts_once_by_beacon_and_datagram);

@@ -498,8 +498,9 @@ static const struct {
 	size_t n;
 	int rc;
 } forged[] = {
-    {"later version", "\xa7version\x01", "\xa7version\x02", 9, -EPROTONOSUPPORT},
-    {"version 0", "\xa7version\x01", "\xa7version\x00", 9, -EBADMSG},
+    {"later version", "\xa7version\x02", "\xa7version\x03", 9, -EPROTONOSUPPORT},
+    {"version 0", "\xa7version\x02", "\xa7version\x00", 9, -EBADMSG},
+    {"version 1 with bots", "\xa7version\x02", "\xa7version\x01", 9, -EBADMSG},
     {"another key", "\xa7version", "\xa7Version", 8, -EBADMSG},
     {"unknown reason", "accepted.first", "accepted.fourt", 14, -EPROTONOSUPPORT},
     {"unknown verdict", "accepted.first", "acclaims.first", 14, -EPROTONOSUPPORT},
@@ -665,11 +666,47 @@ golden_meta(const json_t *j)
 	return m;
 }
 
+static size_t
+golden_bots(const json_t *j, struct batch_bot bot[16])
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(j, "bots"), i, item)
+	{
+		ck_assert_uint_lt(i, 16);
+		bot[i].name = golden_text(item, "name");
+		bot[i].count[SOURCE_BEACON] = (uint64_t)golden_int(item, "beacon");
+		bot[i].count[SOURCE_DATAGRAM] = (uint64_t)golden_int(item, "datagram");
+	}
+	return i;
+}
+
+static void
+same_bots(const struct batch *b, const struct batch_bot *want, size_t n)
+{
+	struct reader dict = b->dict_bot;
+	struct batch_bot got;
+	size_t i;
+
+	ck_assert_uint_eq(b->bots, n);
+	for (i = 0; i < n; i++) {
+		ck_assert(batch_next_bot(&dict, &got));
+		golden_text_eq("bot", got.name, want[i].name);
+		ck_assert_mem_eq(got.count, want[i].count, sizeof(got.count));
+	}
+	ck_assert(!batch_next_bot(&dict, &got));
+}
+
+/* Of every version; the latest is what is written. */
+static const char *const golden_documents[] = {"batch-document", "batch-document-2"};
+
 START_TEST(the_golden_document_is_written_and_read)
 {
 	static uint8_t want[GOLDEN_MAX];
-	size_t want_len = golden_bytes("batch-document", want), i;
-	json_t *j = golden_json("batch-document"), *item;
+	size_t want_len = golden_bytes(golden_documents[_i], want), i, bots;
+	json_t *j = golden_json(golden_documents[_i]), *item;
+	struct batch_bot bot[16];
 	struct batch_meta meta = golden_meta(json_object_get(j, "meta"));
 	struct maker m = maker_of(16, 4096);
 	struct batch_event got;
@@ -682,11 +719,16 @@ START_TEST(the_golden_document_is_written_and_read)
 		e = golden_event(item);
 		ck_assert_int_eq(batch_add(m.b, &e), 0);
 	}
+	bots = golden_bots(j, bot);
+	batch_set_bots(m.b, bot, bots);
 	ck_assert_int_eq(batch_finish(m.b, &meta, m.doc, m.cap, &m.len), 0);
-	ck_assert_uint_eq(m.len, want_len);
-	ck_assert_mem_eq(m.doc, want, want_len);
+	if (_i + 1 == BATCH_VERSION) {
+		ck_assert_uint_eq(m.len, want_len);
+		ck_assert_mem_eq(m.doc, want, want_len);
+	}
 	ck_assert_int_eq(batch_decode(want, want_len, &b), 0);
 	same_meta(&b.meta, &meta);
+	same_bots(&b, bot, bots);
 	batch_cursor_init(&b, &c);
 	json_array_foreach(json_object_get(j, "events"), i, item)
 	{
@@ -853,7 +895,7 @@ main(void)
 	tcase_add_loop_test(t, a_column_that_goes_on_behind_its_last_event_is_refused, 0,
 			    BATCH_COLUMNS);
 	tcase_add_loop_test(t, a_dictionary_has_no_more_entries_than_there_are_events, 0, 4);
-	tcase_add_test(t, the_golden_document_is_written_and_read);
+	tcase_add_loop_test(t, the_golden_document_is_written_and_read, 0, BATCH_VERSION);
 	tcase_add_test(t, the_golden_frame_is_written_and_read);
 	tcase_add_test(t, no_bit_of_a_named_body_can_change_unseen);
 	tcase_add_test(t, the_longest_name_fits_its_head);

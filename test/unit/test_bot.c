@@ -7,6 +7,7 @@
 #include "node/bot.h"
 #include "node/bot_count.h"
 #include "node/bot_words.h"
+#include "proto/batch.h"
 
 static struct bot_rules *rules;
 
@@ -306,6 +307,8 @@ START_TEST(names_can_stand_in_a_label)
 	ck_assert_uint_ge(bot_names_n, 1000);
 	for (i = 0; i < bot_names_n; i++) {
 		ck_assert_msg(strlen(bot_name((uint16_t)i)) >= 2, "%s", bot_name((uint16_t)i));
+		ck_assert_msg(batch_bot_name_valid(text_of(bot_name((uint16_t)i))), "%s",
+			      bot_name((uint16_t)i));
 		ck_assert_msg(!strpbrk(bot_name((uint16_t)i), "\"\\\n\r"), "%s",
 			      bot_name((uint16_t)i));
 	}

@@ -275,9 +275,9 @@ START_TEST(torn_tail_is_cut_at_every_byte_and_all_before_it_kept)
 	segment_file(3, path);
 	ck_assert_int_eq(append(j, at(0), 1), 0);
 	ck_assert_int_eq(append(j, at(0), 2), 0);
-	begin = SEGMENT_PAGE + journal_writer(j, 0)->active->used;
+	begin = SEGMENT_RECORDS + journal_writer(j, 0)->active->used;
 	ck_assert_int_eq(append(j, at(0), 3), 0);
-	end = SEGMENT_PAGE + journal_writer(j, 0)->active->used;
+	end = SEGMENT_RECORDS + journal_writer(j, 0)->active->used;
 	journal_close(j);
 	ck_assert_int_eq(file_read(path, SEGMENT_FILE, &whole, &len), 0);
 	ck_assert_uint_eq(len, SEGMENT_FILE);
@@ -322,14 +322,14 @@ START_TEST(changed_byte_anywhere_in_the_last_record_cuts_it)
 	snprintf(journal_dir, sizeof(journal_dir), "%s/journal", dir);
 	for (i = begin; i < end; i++) {
 		ck_assert_int_eq(segment_map(journal_dir, &s), 0);
-		s.base[SEGMENT_PAGE + i] ^= 0x10;
+		s.base[SEGMENT_RECORDS + i] ^= 0x10;
 		segment_unmap(&s);
 		j = open_journal(0, &found);
 		ck_assert_uint_eq(replay(j).n, 1);
 		ck_assert_uint_eq(found.lost, 1);
 		journal_close(j);
 		ck_assert_int_eq(segment_map(journal_dir, &s), 0);
-		s.base[SEGMENT_PAGE + i] ^= 0x10;
+		s.base[SEGMENT_RECORDS + i] ^= 0x10;
 		segment_unmap(&s);
 	}
 }
@@ -351,7 +351,7 @@ START_TEST(lost_records_are_named_in_the_batch_and_the_ledger_counts_what_is_the
 	journal_close(j);
 	snprintf(journal_dir, sizeof(journal_dir), "%s/journal", dir);
 	ck_assert_int_eq(segment_map(journal_dir, &s), 0);
-	memset(s.base + SEGMENT_PAGE + 200, 0, SEGMENT_FILE - SEGMENT_PAGE - 200);
+	memset(s.base + SEGMENT_RECORDS + 200, 0, SEGMENT_FILE - SEGMENT_RECORDS - 200);
 	segment_unmap(&s);
 
 	j = open_journal(0, &found);

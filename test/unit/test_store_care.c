@@ -52,7 +52,7 @@ open_store(void)
 	return s;
 }
 
-/* Views of 40 contents with ids, every third with a value, from two hours; ids overlap with those of
+/* Bots, and views of 40 contents with ids, every third with a value, from two hours; ids overlap with those of
  * the batch before, so that some are twins. */
 static void
 apply_at(struct store *s, const char *node, uint64_t seq, int64_t from_ms)
@@ -73,6 +73,8 @@ apply_at(struct store *s, const char *node, uint64_t seq, int64_t from_ms)
 	}
 	m.meta.closes_ms = m.meta.until_ms;
 	m.meta.lost = seq == 2;
+	maker_add_bot(&m, "Bingbot", seq, 0);
+	maker_add_bot(&m, "curl", 1, 2);
 	maker_finish(&m);
 	ck_assert_int_eq(
 	    store_apply(s, &m.name, m.body, m.body_len, m.doc, m.doc_len, m.meta.sealed_ms + 100),
@@ -306,9 +308,18 @@ START_TEST(damage_to_the_small_tables_is_named)
 	put(s, TABLE_SITES, &k, "", 0);
 	bdb_key_tags(NOON, 1000, &k);
 	put(s, TABLE_TAGS, &k, "12345678", 8);
+	bdb_key_bot(calendar_start(GRAIN_DAY, NOON), "web-1", SOURCE_DATAGRAM, text_of("curl"), &k);
+	put(s, TABLE_BOTS, &k, count, sizeof(count));
+	bdb_key_bot(calendar_start(GRAIN_DAY, NOON), "web-1", SOURCE_BEACON, text_of("Bingbot"),
+		    &k);
+	del(s, TABLE_BOTS, &k);
 	s->totals.events += 3;
 	verify(s);
-	ck_assert_uint_eq(n_said, 5);
+	ck_assert_uint_eq(n_said, 7);
+	assert_named("bots day 2026-11-22 node=web-1 source=datagram name=curl", "events", "5",
+		     "12");
+	assert_named("bots day 2026-11-22 node=web-1 source=beacon name=Bingbot", "events", "0",
+		     "21");
 	ck_assert_str_eq(said[0].where, "ledger hour 2026-11-22T12:00:00+01:00 node=web-1");
 	ck_assert_str_eq(said[0].field, "stored");
 	assert_named("node web-1 epoch=07070707-0707-0707-0707-070707070707", "contiguous_seq", "5",
@@ -371,8 +382,10 @@ START_TEST(rebuild_repairs_what_verify_names)
 	put(s, TABLE_ROLLUPS, &day, "nonsense", 8);
 	bdb_key_ledger(NOON, "web-1", "stored", &k);
 	put(s, TABLE_LEDGER, &k, count, sizeof(count));
+	bdb_key_bot(calendar_start(GRAIN_DAY, NOON), "web-1", SOURCE_BEACON, text_of("curl"), &k);
+	del(s, TABLE_BOTS, &k);
 	verify(s);
-	ck_assert_uint_ge(n_said, 4);
+	ck_assert_uint_ge(n_said, 5);
 	store_close(s);
 	ck_assert_int_eq(store_rebuild(&conf, NULL, &sum), 0);
 	ck_assert_uint_eq(sum.batches, 12);
@@ -549,17 +562,38 @@ sums_of(struct store *s, enum grain g)
 	return sums;
 }
 
+static int
+add_bot(void *ctx, const struct store_bot_row *row)
+{
+	uint64_t *sum = ctx;
+
+	*sum += row->count;
+	return 0;
+}
+
+static uint64_t
+bots_of(struct store *s)
+{
+	uint64_t sum = 0;
+
+	ck_assert_int_eq(store_bots(s, 0, INT64_MAX - 1, add_bot, &sum), 0);
+	return sum;
+}
+
 START_TEST(retain_removes_hours_and_batches_and_verify_knows)
 {
 	struct store *s = open_store();
 	struct store_retained sum;
 	struct store_verified v;
 	struct sums days;
+	uint64_t bots;
 
 	fill(s);                                     /* November */
 	apply_at(s, "web-1", 7, NOON + 60 * DAY_MS); /* January */
 	apply_at(s, "web-1", 8, NOON + 61 * DAY_MS);
 	days = sums_of(s, GRAIN_DAY);
+	bots = bots_of(s);
+	ck_assert_uint_gt(bots, 0);
 	ck_assert_uint_eq(sums_of(s, GRAIN_HOUR).events, days.events);
 	ck_assert_int_eq(store_retain(s, NOON + 40 * DAY_MS, NOON + 61 * DAY_MS, NULL, &sum), 0);
 	ck_assert_uint_eq(sum.months, 1);
@@ -568,6 +602,7 @@ START_TEST(retain_removes_hours_and_batches_and_verify_knows)
 	ck_assert_uint_gt(sum.tags, 0);
 	ck_assert_uint_eq(sums_of(s, GRAIN_DAY).events, days.events);
 	ck_assert_uint_eq(sums_of(s, GRAIN_HOUR).events, 60);
+	ck_assert_uint_eq(bots_of(s), bots);
 	v = verify(s);
 	assert_clean(s);
 	ck_assert_uint_eq(v.batches, 2);
@@ -591,6 +626,7 @@ START_TEST(rebuild_after_retain_keeps_what_it_cannot_compute)
 	struct store_stats before, after;
 	struct sums days, hours;
 	struct bdb_key k;
+	uint64_t bots;
 
 	fill(s);
 	apply_at(s, "web-1", 7, NOON + 60 * DAY_MS);
@@ -598,6 +634,7 @@ START_TEST(rebuild_after_retain_keeps_what_it_cannot_compute)
 	ck_assert_int_eq(store_retain(s, NOON + 40 * DAY_MS, NOON + DAY_MS, NULL, &sum), 0);
 	days = sums_of(s, GRAIN_DAY);
 	hours = sums_of(s, GRAIN_HOUR);
+	bots = bots_of(s);
 	store_stats(s, &before);
 	k.len = rollup_key_encode(&january, k.bytes, sizeof(k.bytes));
 	del(s, TABLE_ROLLUPS, &k);
@@ -613,6 +650,7 @@ START_TEST(rebuild_after_retain_keeps_what_it_cannot_compute)
 	ck_assert_uint_eq(sums_of(s, GRAIN_DAY).events, days.events);
 	ck_assert_uint_eq(sums_of(s, GRAIN_HOUR).events, hours.events);
 	ck_assert_uint_eq(sums_of(s, GRAIN_HOUR).rows, hours.rows);
+	ck_assert_uint_eq(bots_of(s), bots);
 	apply_at(s, "web-1", 9, NOON + 62 * DAY_MS);
 	assert_clean(s);
 	store_close(s);
