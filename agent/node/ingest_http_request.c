@@ -249,6 +249,8 @@ read_head(struct http_worker *w, struct http_conn *k, struct MHD_Connection *con
 		return;
 	if (!k->plain_target)
 		h->fault = "the target is not plain";
+	if (!http_is_token(text_of(method)))
+		h->fault = "the method is no token";
 	if (!w->http->hidden_lines)
 		return;
 	len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
