@@ -28,7 +28,7 @@ function Custom({from, to, today, onRange}) {
 	);
 }
 
-function Choice({label, name, all, value, options, onChoice}) {
+export function Choice({label, name, all, value, options, onChoice}) {
 	return (
 		<label class="choice">
 			<span>{label}</span>
@@ -41,11 +41,11 @@ function Choice({label, name, all, value, options, onChoice}) {
 }
 
 /* What is chosen stays choosable even when the central no longer lists it: else the page could not be left. */
-function withChosen(options, value) {
+export function withChosen(options, value) {
 	return !value || options.includes(value) ? options : [...options, value];
 }
 
-export function Controls({place, go, days, me, filters}) {
+export function Controls({place, go, days, me, filters, children}) {
 	const sites = withChosen(me.sites || [], place.site);
 	return (
 		<div class="controls" role="group" aria-label="Range and filters">
@@ -69,6 +69,7 @@ export function Controls({place, go, days, me, filters}) {
 			{filters && sites.length > 1 && (
 				<Choice label="Site" name="site" all="All sites" value={place.site} options={sites} onChoice={(site) => go({site})} />
 			)}
+			{children}
 		</div>
 	);
 }

@@ -16,6 +16,12 @@ export function count(n, one, many) {
 	return `${number(n)} ${n === 1 ? one : many}`;
 }
 
+export function percent(n, whole) {
+	if (!(whole > 0)) return '';
+	const p = (100 * n) / whole;
+	return p > 0 && p < 1 ? '<1 %' : `${Math.round(p)} %`;
+}
+
 function utc(day) {
 	return new Date(day.slice(0, 10) + 'T00:00:00Z');
 }

@@ -4,11 +4,18 @@ import './app.css';
 import {render} from 'preact';
 import {useEffect, useState} from 'preact/hooks';
 import {get, post, Refused, Unauthorized} from './api.js';
+import {Bots} from './bots.jsx';
 import {Login} from './login.jsx';
 import {Nodes} from './nodes.jsx';
 import {Overview} from './overview.jsx';
 import {Brand, Notice, Spinner} from './parts.jsx';
 import {placeUrl, usePlace} from './place.js';
+
+const PAGES = {
+	overview: {title: 'Overview', Page: Overview},
+	nodes: {title: 'Nodes', Page: Nodes},
+	bots: {title: 'Bots', Page: Bots},
+};
 
 /* The token of a ready link (/#token=...), taken out of the address bar before anything else can see it. */
 function takeToken() {
@@ -56,6 +63,7 @@ function useSession() {
 function Header({place, go, onSignOut}) {
 	const link = (page, label) => (
 		<a
+			key={page}
 			href={placeUrl({...place, page})}
 			aria-current={place.page === page ? 'page' : undefined}
 			onClick={(event) => {
@@ -72,8 +80,7 @@ function Header({place, go, onSignOut}) {
 			<div class="frame">
 				<Brand />
 				<nav aria-label="Pages">
-					{link('overview', 'Overview')}
-					{link('nodes', 'Nodes')}
+					{Object.entries(PAGES).map(([page, {title}]) => link(page, title))}
 				</nav>
 				<button type="button" class="quiet" onClick={onSignOut}>Sign out</button>
 			</div>
@@ -86,7 +93,7 @@ function App() {
 	const [place, go] = usePlace();
 
 	useEffect(() => {
-		document.title = session.at !== 'in' ? 'Footfall' : place.page === 'nodes' ? 'Nodes · Footfall' : 'Overview · Footfall';
+		document.title = session.at !== 'in' ? 'Footfall' : `${PAGES[place.page].title} · Footfall`;
 	}, [session.at, place.page]);
 
 	const out = () => setSession({at: 'out', message: 'Your session has ended. Please sign in again.'});
@@ -104,14 +111,13 @@ function App() {
 			</main>
 		);
 	}
+	const {Page} = PAGES[place.page];
 	if (session.at === 'out') return <Login message={session.message} onDone={() => setSession({at: 'in'})} />;
 	return (
 		<>
 			<a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById('main').focus(); }}>Skip to the numbers</a>
 			<Header place={place} go={go} onSignOut={signOut} />
-			{place.page === 'nodes'
-				? <Nodes place={place} go={go} onUnauthorized={out} />
-				: <Overview place={place} go={go} onUnauthorized={out} />}
+			<Page place={place} go={go} onUnauthorized={out} />
 		</>
 	);
 }

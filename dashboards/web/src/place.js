@@ -2,12 +2,23 @@
 import {useEffect, useState} from 'preact/hooks';
 import {isDay, PRESETS} from './days.js';
 
+const PAGES = ['overview', 'nodes', 'bots'];
+const SORTS = ['events', '-events', 'name', '-name', 'reason', '-reason'];
+
+function oneOf(list, value) {
+	return list.includes(value) ? value : list[0];
+}
+
 export function readPlace(search = location.search) {
 	const query = new URLSearchParams(search);
 	const place = {
-		page: query.get('page') === 'nodes' ? 'nodes' : 'overview',
+		page: oneOf(PAGES, query.get('page')),
 		type: query.get('type') || '',
 		site: query.get('site') || '',
+		node: query.get('node') || '',
+		reason: query.get('reason') || '',
+		find: query.get('find') || '',
+		sort: oneOf(SORTS, query.get('sort')),
 	};
 	const from = query.get('from'), to = query.get('to');
 	if (isDay(from) && isDay(to) && from <= to) return {...place, range: 'custom', from, to};
@@ -26,11 +37,18 @@ export function placeUrl(place) {
 	}
 	if (place.type) query.set('type', place.type);
 	if (place.site) query.set('site', place.site);
+	if (place.page === 'bots') {
+		if (place.node) query.set('node', place.node);
+		if (place.reason) query.set('reason', place.reason);
+		if (place.find) query.set('find', place.find);
+		if (place.sort !== SORTS[0]) query.set('sort', place.sort);
+	}
 	const text = query.toString();
 	return text ? `/?${text}` : '/';
 }
 
-/* The place, and how to go to another: changes are history entries, so Back undoes a filter. */
+/* The place, and how to go to another: changes are history entries, so Back undoes a filter; with `replace`
+ * they are not, for what changes with every key. */
 export function usePlace() {
 	const [place, setPlace] = useState(() => readPlace());
 	useEffect(() => {
@@ -38,10 +56,10 @@ export function usePlace() {
 		addEventListener('popstate', back);
 		return () => removeEventListener('popstate', back);
 	}, []);
-	const go = (change) => {
+	const go = (change, {replace = false} = {}) => {
 		const next = {...place, ...change};
 		const url = placeUrl(next);
-		if (url !== location.pathname + location.search) history.pushState(null, '', url);
+		if (url !== location.pathname + location.search) history[replace ? 'replaceState' : 'pushState'](null, '', url);
 		setPlace(next);
 	};
 	return [place, go];

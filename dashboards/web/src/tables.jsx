@@ -1,8 +1,8 @@
 /* tables.jsx -- rows of contents, and of whatever else views are divided by. */
-import {keyLabel, number} from './format.js';
+import {keyLabel, number, percent} from './format.js';
 
 /* A share as a bar behind or below the name: the numbers say the same, so it is only for eyes. */
-function share(n, most) {
+export function share(n, most) {
 	return {'--share': most > 0 ? Math.max(0, Math.min(1, n / most)).toFixed(4) : 0};
 }
 
@@ -67,12 +67,6 @@ export function TopContent({rows, next, sites}) {
 			{!rows && <p class="pale">Not loaded yet.</p>}
 		</section>
 	);
-}
-
-function percent(n, whole) {
-	if (!(whole > 0)) return '';
-	const p = (100 * n) / whole;
-	return p > 0 && p < 1 ? '<1 %' : `${Math.round(p)} %`;
 }
 
 export function Breakdown({dim, title, rows, whole}) {
