@@ -96,7 +96,8 @@ struct batch {
 	/* dictionaries: number of entries, no more than events; entries by the calls below. Entry 0
 	 * of referrers and countries is the empty text, "none", and counts beside these */
 	uint32_t contents, names, referrers, countries;
-	uint32_t bots; /* at most BATCH_BOTS_MAX */
+	uint32_t bots;     /* at most BATCH_BOTS_MAX */
+	uint32_t visitors; /* hashes in the list of visitors */
 	/* encoded parts, validated by batch_decode; private to batch_read.c */
 	struct reader column[BATCH_COLUMNS];
 	struct reader dict_content, dict_name, dict_referrer, dict_country, dict_bot;
@@ -115,19 +116,65 @@ struct batch_event {
 	bool repeat, has_value;
 };
 
+enum { /* of an event */
+       BATCH_FLAG_DATAGRAM = 1,
+       BATCH_FLAG_REPEAT = 2,
+       BATCH_FLAG_VALUE = 4,
+       BATCH_FLAG_TAG = 8,
+       BATCH_FLAGS_UNUSED = 0xf0
+};
+
+#define BATCH_BLOCK 256 /* its columns stay in the first-level cache: 16 KiB */
+
+/* The next events of a batch, by columns: for who reads all of them. */
+struct batch_block {
+	uint32_t n; /* 1 to BATCH_BLOCK; what lies behind is undefined */
+	const uint8_t *flags, *browser, *system, *device; /* lent from the document */
+	int64_t ts_ms[BATCH_BLOCK], salt_id[BATCH_BLOCK];
+	uint32_t visitor[BATCH_BLOCK]; /* index into batch_visitors */
+	uint32_t session[BATCH_BLOCK]; /* 0: none, else numbered by first appearance from 1 */
+	uint32_t content[BATCH_BLOCK], name[BATCH_BLOCK], referrer[BATCH_BLOCK],
+	    country[BATCH_BLOCK];
+	uint64_t event_tag[BATCH_BLOCK];  /* 0: none */
+	uint64_t value_bits[BATCH_BLOCK]; /* of the double, when flagged */
+};
+
+static inline enum event_source
+batch_block_source(const struct batch_block *b, uint32_t i)
+{
+	return b->flags[i] & BATCH_FLAG_DATAGRAM ? SOURCE_DATAGRAM : SOURCE_BEACON;
+}
+
+/* 0 when it has none. */
+static inline double
+batch_block_value(const struct batch_block *b, uint32_t i)
+{
+	double v;
+
+	memcpy(&v, &b->value_bits[i], sizeof(v));
+	return v;
+}
+
 struct batch_cursor {
 	struct reader column[BATCH_COLUMNS];
-	uint32_t left;
-	int64_t ts_ms;
-	uint64_t state[4]; /* visitors and sessions seen so far, salt id */
+	uint32_t left;               /* events behind the block */
+	uint32_t visitors, sessions; /* distinct ones so far */
+	int64_t ts_ms, salt_id;      /* of the last event */
+	uint32_t at;                 /* in the block: for batch_next */
+	struct batch_block block;
 };
 
 /* Checks the whole document, every column to its end included. */
 int batch_decode(const uint8_t *doc, size_t len, struct batch *ret_batch);
 
-/* Events in the order in which they were added. */
+/* Events in the order in which they were added: one at a time, or a block at a time (NULL behind the
+ * last; lent until the next call); not both with one cursor. */
 void batch_cursor_init(const struct batch *b, struct batch_cursor *ret_cursor);
 bool batch_next(struct batch_cursor *c, struct batch_event *ret_event);
+const struct batch_block *batch_next_block(struct batch_cursor *c);
+
+/* The hashes of b->visitors visitors, in order of first appearance. */
+void batch_visitors(const struct batch *b, uint64_t *ret_hash);
 
 /* Walks a dictionary from its start: call with i = 0, 1, 2, … (sequential; the reader is copied by
  * the caller from the batch). */

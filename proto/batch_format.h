@@ -50,14 +50,6 @@ _Static_assert(COLUMN_N == BATCH_COLUMNS, "struct batch holds a reader per colum
 #define BATCH_PAIRS_1 (12 + DICT_N + COLUMN_N)
 #define BATCH_PAIRS (1 + BATCH_PAIRS_1)
 
-enum { /* of the flags column */
-       BATCH_FLAG_DATAGRAM = 1,
-       BATCH_FLAG_REPEAT = 2,
-       BATCH_FLAG_VALUE = 4,
-       BATCH_FLAG_TAG = 8,
-       BATCH_FLAGS_UNUSED = 0xf0
-};
-
 enum { CONTENT_UUID = 0, CONTENT_SLUG = 1 }; /* first byte of an entry of the contents */
 
 /* Called for every bot in order: that it stands where it may, and adds it to `sum`. */

@@ -1,5 +1,5 @@
-/* Reads a batch document. batch_decode walks everything once, the columns with the same batch_next
- * that its callers use; what it returned 0 for can be walked without a further check. */
+/* Reads a batch document. batch_decode walks everything once, the columns with the same read_block
+ * that its callers' cursors use; what it returned 0 for can be walked without a further check. */
 #include <errno.h>
 #include <math.h>
 
@@ -350,44 +350,50 @@ dictionaries_valid(struct batch *b)
 	       b->countries <= b->events + 1;
 }
 
-/* -- columns -- */
-
-enum { STATE_VISITORS, STATE_SESSIONS, STATE_SALT };
+/* -- columns, a block of events at a time: each loop keeps its reader in registers -- */
 
 void
 batch_cursor_init(const struct batch *b, struct batch_cursor *ret_cursor)
 {
-	*ret_cursor = (struct batch_cursor){.left = b->events};
 	memcpy(ret_cursor->column, b->column, sizeof(b->column));
+	ret_cursor->left = b->events;
+	ret_cursor->visitors = ret_cursor->sessions = 0;
+	ret_cursor->ts_ms = ret_cursor->salt_id = 0;
+	ret_cursor->at = ret_cursor->block.n = 0;
 }
 
-static inline uint8_t
-next_u8(struct reader *r)
+static inline uint64_t
+load(const uint8_t *p, unsigned bytes)
 {
-	if (r->at < r->len)
-		return r->base[r->at++];
-	r->bad = true;
-	return 0;
+	uint64_t v = 0;
+	unsigned i;
+
+	for (i = 0; i < bytes; i++) /* compilers make one load of it */
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
 }
 
-/* Most are below 128: one byte. */
+/* Most are one byte long; those of up to four take no loop. */
 static inline uint64_t
 next_varint(struct reader *r)
 {
+	uint32_t v, ends;
+	unsigned last;
+
 	if (r->at < r->len && r->base[r->at] < 0x80)
 		return r->base[r->at++];
-	return get_varint(r);
-}
-
-/* An index of 32 bits; larger ones are bad. */
-static inline uint32_t
-next_index(struct reader *r)
-{
-	uint64_t v = next_varint(r);
-
-	if (v > UINT32_MAX)
+	if (r->len - r->at < 4)
+		return get_varint(r);
+	v = (uint32_t)load(r->base + r->at, 4);
+	ends = ~v & 0x80808080u;
+	if (ends == 0)
+		return get_varint(r);
+	last = (unsigned)__builtin_ctz(ends) - 7; /* bits before the last byte */
+	v &= ends ^ (ends - 1);
+	if (v >> last == 0) /* an over-long form */
 		r->bad = true;
-	return (uint32_t)v;
+	r->at += last / 8 + 1;
+	return (v & 0x7f) | (v >> 1 & 0x3f80) | (v >> 2 & 0x1fc000) | (v >> 3 & 0xfe00000);
 }
 
 static inline uint64_t
@@ -396,103 +402,238 @@ zigzag(uint64_t v)
 	return v >> 1 ^ (v & 1 ? UINT64_MAX : 0);
 }
 
-static inline uint64_t
-load_u64(const uint8_t *p)
+static void
+read_deltas(struct reader *column, uint32_t n, int64_t *last, int64_t *ret_v)
 {
-	uint64_t v = 0;
-	unsigned i;
+	struct reader r = *column;
+	uint64_t at = (uint64_t)*last;
+	uint32_t i;
 
-	for (i = 0; i < 8; i++) /* compilers make one load of it */
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
+	for (i = 0; i < n; i++) {
+		at += zigzag(next_varint(&r));
+		ret_v[i] = (int64_t)at;
+	}
+	*last = (int64_t)at;
+	*column = r;
 }
 
-/* A number coded by how many numbers ago it was first seen; 0: the next new one of `list`. */
-static inline uint64_t
-next_number(struct reader *codes, uint64_t code, struct reader *list, uint64_t *seen)
+/* Indexes of 32 bits; larger ones are bad. */
+static void
+read_indexes(struct reader *column, uint32_t n, uint32_t *ret_index)
 {
-	if (code == 0) {
-		if (list->len - list->at < 8) {
-			codes->bad = true;
-			return 0;
+	struct reader r = *column;
+	uint64_t v, all = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		v = next_varint(&r);
+		all |= v;
+		ret_index[i] = (uint32_t)v;
+	}
+	r.bad |= all > UINT32_MAX;
+	*column = r;
+}
+
+/* How many numbers ago a number was first seen, 0 for a new one, becomes which of those seen it is.
+ * With `none`, 0 says that there is none, and all others are one more, before and after. */
+static void
+read_seen(struct reader *column, uint32_t n, bool none, uint32_t *seen, uint32_t *ret_which)
+{
+	struct reader r = *column;
+	uint32_t count = *seen, i;
+	uint64_t code;
+
+	for (i = 0; i < n; i++) {
+		code = next_varint(&r);
+		if (none && code == 0) {
+			ret_which[i] = 0;
+			continue;
 		}
-		list->at += 8;
-		(*seen)++;
-		return load_u64(list->base + list->at - 8);
+		code -= none;
+		r.bad |= code > count;
+		ret_which[i] = (code ? count - (uint32_t)code : count) + none;
+		count += code == 0;
 	}
-	if (code > *seen) {
-		codes->bad = true;
-		return 0;
-	}
-	return load_u64(list->base + (*seen - code) * 8);
+	*seen = count;
+	*column = r;
 }
 
-static inline void
-next_flagged(struct batch_cursor *c, uint8_t flags, struct batch_event *e)
+/* 8 bytes of the column for every event that has the flag. */
+static void
+read_flagged(struct reader *column, const struct batch_block *b, unsigned flag, uint64_t *ret_bits)
 {
-	if (flags & BATCH_FLAGS_UNUSED)
-		c->column[COLUMN_FLAGS].bad = true;
-	e->source = flags & BATCH_FLAG_DATAGRAM ? SOURCE_DATAGRAM : SOURCE_BEACON;
-	e->repeat = flags & BATCH_FLAG_REPEAT;
-	e->has_value = flags & BATCH_FLAG_VALUE;
-	e->value = e->has_value ? get_f64(&c->column[COLUMN_VALUE]) : 0;
-	e->event_tag = flags & BATCH_FLAG_TAG ? get_u64(&c->column[COLUMN_EVENT_TAG]) : 0;
+	const uint8_t *at;
+	uint32_t i;
+
+	for (i = 0; i < b->n; i++) {
+		ret_bits[i] = 0;
+		if (!(b->flags[i] & flag))
+			continue;
+		at = get_bytes(column, 8);
+		ret_bits[i] = at ? load(at, 8) : 0;
+	}
+}
+
+static bool
+any_bad(const struct reader column[COLUMN_N])
+{
+	unsigned bad = 0, i;
+
+	for (i = 0; i < COLUMN_N; i++)
+		bad |= column[i].bad;
+	return bad;
+}
+
+/* False when a column holds what no writer writes; then the block is not to be used. */
+static bool
+read_block(struct batch_cursor *c)
+{
+	struct reader *col = c->column;
+	struct batch_block *b = &c->block;
+	uint32_t n = b->n = c->left < BATCH_BLOCK ? c->left : BATCH_BLOCK;
+
+	b->flags = get_bytes(&col[COLUMN_FLAGS], n);
+	b->browser = get_bytes(&col[COLUMN_BROWSER], n);
+	b->system = get_bytes(&col[COLUMN_SYSTEM], n);
+	b->device = get_bytes(&col[COLUMN_DEVICE], n);
+	if (any_bad(col))
+		return false;
+	read_deltas(&col[COLUMN_TS], n, &c->ts_ms, b->ts_ms);
+	read_seen(&col[COLUMN_VISITOR], n, false, &c->visitors, b->visitor);
+	read_indexes(&col[COLUMN_CONTENT], n, b->content);
+	read_indexes(&col[COLUMN_NAME], n, b->name);
+	read_indexes(&col[COLUMN_REFERRER], n, b->referrer);
+	read_indexes(&col[COLUMN_COUNTRY], n, b->country);
+	read_deltas(&col[COLUMN_SALT], n, &c->salt_id, b->salt_id);
+	read_seen(&col[COLUMN_SESSION], n, true, &c->sessions, b->session);
+	read_flagged(&col[COLUMN_EVENT_TAG], b, BATCH_FLAG_TAG, b->event_tag);
+	read_flagged(&col[COLUMN_VALUE], b, BATCH_FLAG_VALUE, b->value_bits);
+	c->left -= n;
+	return !any_bad(col);
+}
+
+const struct batch_block *
+batch_next_block(struct batch_cursor *c)
+{
+	return c->left > 0 && read_block(c) ? &c->block : NULL;
+}
+
+static uint64_t
+number_of(const struct reader *list, uint32_t which)
+{
+	return load(list->base + (size_t)which * 8, 8);
 }
 
 bool
 batch_next(struct batch_cursor *c, struct batch_event *ret_event)
 {
-	struct reader *col = c->column;
-	struct batch_event *e = ret_event;
-	uint64_t session;
+	const struct batch_block *b = &c->block;
+	uint32_t i = c->at;
 
-	if (c->left == 0)
-		return false;
-	c->left--;
-	next_flagged(c, next_u8(&col[COLUMN_FLAGS]), e);
-	c->ts_ms = (int64_t)((uint64_t)c->ts_ms + zigzag(next_varint(&col[COLUMN_TS])));
-	e->ts_ms = c->ts_ms;
-	e->visitor = next_number(&col[COLUMN_VISITOR], next_varint(&col[COLUMN_VISITOR]),
-				 &col[COLUMN_VISITOR_NEW], &c->state[STATE_VISITORS]);
-	e->content = next_index(&col[COLUMN_CONTENT]);
-	e->name = next_index(&col[COLUMN_NAME]);
-	e->referrer = next_index(&col[COLUMN_REFERRER]);
-	e->country = next_index(&col[COLUMN_COUNTRY]);
-	c->state[STATE_SALT] += zigzag(next_varint(&col[COLUMN_SALT]));
-	e->salt_id = (uint32_t)c->state[STATE_SALT];
-	e->browser = next_u8(&col[COLUMN_BROWSER]);
-	e->system = next_u8(&col[COLUMN_SYSTEM]);
-	e->device = next_u8(&col[COLUMN_DEVICE]);
-	session = next_varint(&col[COLUMN_SESSION]);
-	e->session = session == 0
-			 ? 0
-			 : next_number(&col[COLUMN_SESSION], session - 1, &col[COLUMN_SESSION_NEW],
-				       &c->state[STATE_SESSIONS]);
+	if (i == b->n) {
+		if (!batch_next_block(c))
+			return false;
+		i = 0;
+	}
+	c->at = i + 1;
+	*ret_event = (struct batch_event){
+	    .ts_ms = b->ts_ms[i],
+	    .visitor = number_of(&c->column[COLUMN_VISITOR_NEW], b->visitor[i]),
+	    .event_tag = b->event_tag[i],
+	    .value = batch_block_value(b, i),
+	    .content = b->content[i],
+	    .name = b->name[i],
+	    .referrer = b->referrer[i],
+	    .country = b->country[i],
+	    .salt_id = (uint32_t)b->salt_id[i],
+	    .browser = b->browser[i],
+	    .system = b->system[i],
+	    .device = b->device[i],
+	    .source = batch_block_source(b, i),
+	    .repeat = b->flags[i] & BATCH_FLAG_REPEAT,
+	    .has_value = b->flags[i] & BATCH_FLAG_VALUE,
+	};
+	if (b->session[i])
+		ret_event->session = number_of(&c->column[COLUMN_SESSION_NEW], b->session[i] - 1);
 	return true;
 }
 
-static bool
-event_in_bounds(const struct batch *b, const struct batch_cursor *c, const struct batch_event *e)
+void
+batch_visitors(const struct batch *b, uint64_t *ret_hash)
 {
-	return batch_time_valid(e->ts_ms) && e->content < b->contents && e->name < b->names &&
-	       e->referrer < b->referrers && e->country < b->countries &&
-	       c->state[STATE_SALT] <= UINT32_MAX && (!e->has_value || isfinite(e->value));
+	uint32_t i;
+
+	for (i = 0; i < b->visitors; i++)
+		ret_hash[i] = number_of(&b->column[COLUMN_VISITOR_NEW], i);
 }
 
 static bool
-columns_valid(const struct batch *b)
+all_below(const uint32_t *v, uint32_t n, uint32_t limit)
+{
+	uint32_t i, out = 0;
+
+	for (i = 0; i < n; i++)
+		out |= v[i] >= limit;
+	return !out;
+}
+
+static bool
+all_between(const int64_t *v, uint32_t n, int64_t most)
+{
+	uint32_t i, out = 0;
+
+	for (i = 0; i < n; i++)
+		out |= (uint64_t)v[i] > (uint64_t)most;
+	return !out;
+}
+
+static bool
+flags_valid(const struct batch_block *b)
+{
+	uint32_t i;
+	bool finite = true;
+	unsigned all = 0;
+
+	for (i = 0; i < b->n; i++)
+		all |= b->flags[i];
+	for (i = 0; i < b->n && all & BATCH_FLAG_VALUE; i++)
+		finite &= isfinite(batch_block_value(b, i));
+	return !(all & BATCH_FLAGS_UNUSED) && finite;
+}
+
+static bool
+block_in_bounds(const struct batch *b, const struct batch_block *k)
+{
+	return flags_valid(k) && all_between(k->ts_ms, k->n, EVENT_TS_MAX_MS) &&
+	       all_between(k->salt_id, k->n, UINT32_MAX) &&
+	       all_below(k->content, k->n, b->contents) && all_below(k->name, k->n, b->names) &&
+	       all_below(k->referrer, k->n, b->referrers) &&
+	       all_below(k->country, k->n, b->countries);
+}
+
+/* Every new number has its 8 bytes, and there are no others. */
+static bool
+list_is_whole(const struct reader *list, uint32_t n)
+{
+	return list->len == (size_t)n * 8;
+}
+
+static bool
+columns_valid(struct batch *b)
 {
 	struct batch_cursor c;
-	struct batch_event e;
 	unsigned i;
 
-	for (batch_cursor_init(b, &c); batch_next(&c, &e);)
-		if (!event_in_bounds(b, &c, &e))
+	for (batch_cursor_init(b, &c); c.left > 0;)
+		if (!read_block(&c) || !block_in_bounds(b, &c.block))
 			return false;
 	for (i = 0; i < COLUMN_N; i++)
-		if (c.column[i].bad || c.column[i].at != c.column[i].len)
+		if (i != COLUMN_VISITOR_NEW && i != COLUMN_SESSION_NEW &&
+		    c.column[i].at != c.column[i].len)
 			return false;
-	return true;
+	b->visitors = c.visitors;
+	return list_is_whole(&c.column[COLUMN_VISITOR_NEW], c.visitors) &&
+	       list_is_whole(&c.column[COLUMN_SESSION_NEW], c.sessions);
 }
 
 int

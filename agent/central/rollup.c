@@ -169,6 +169,14 @@ rollup_row_add(struct rollup_row *r, const struct rollup_row *other)
 	return 0;
 }
 
+void
+rollup_row_add_value(struct rollup_row *r, double value)
+{
+	const struct rollup_row one = {.values = 1, .sum = value, .min = value, .max = value};
+
+	values_add(r, &one);
+}
+
 size_t
 rollup_row_encode(const struct rollup_row *r, uint8_t *buf, size_t cap)
 {

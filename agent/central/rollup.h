@@ -9,7 +9,8 @@
  * dimensions are stored by their numbers: append to the enums, never reorder.
  *
  * Threads:  one grouping at a time per struct rollup_group.
- * Memory:   grows with the number of rows that a batch touches; freed with the group.
+ * Memory:   while grouping 50 bytes an event, and with the rows that a batch touches; freed with the
+ *           group.
  */
 #ifndef CENTRAL_ROLLUP_H
 #define CENTRAL_ROLLUP_H
@@ -75,6 +76,7 @@ void rollup_row_init(struct rollup_row *r, enum dim d);
 void rollup_row_fini(struct rollup_row *r);
 /* 0; -ENOMEM or -EINVAL (sketches of another form), and then the row is as it was. */
 int rollup_row_add(struct rollup_row *r, const struct rollup_row *other);
+void rollup_row_add_value(struct rollup_row *r, double value);
 size_t rollup_row_encode(const struct rollup_row *r, uint8_t *buf, size_t cap);
 /* 0, -EBADMSG, -EPROTONOSUPPORT (a later version), -ENOMEM; initialises ret_row in every case. */
 int rollup_row_decode(const uint8_t *buf, size_t len, enum dim d, struct rollup_row *ret_row);
@@ -89,16 +91,14 @@ bool rollup_content_of(struct text key, struct batch_content *ret_content);
 struct rollup_group;
 
 /* skip[i] (NULL: none) leaves out event i: its twin was stored before. 0, -ENOMEM, or -EBADMSG for
- * texts that are too long for a key. The batch is not needed afterwards. */
+ * dictionaries that end early. The batch is not needed afterwards. */
 int rollup_group_batch(const struct batch *b, const uint8_t *skip, struct rollup_group **ret_group);
 void rollup_group_free(struct rollup_group *g);
 
-/* Increments sorted by encoded key. Lent until the group is freed. */
+/* Increments sorted by encoded key. Row and texts of the key are lent until the group is freed. */
 size_t rollup_group_rows(const struct rollup_group *g);
 const struct rollup_row *rollup_group_row(const struct rollup_group *g, size_t i,
 					  struct rollup_key *ret_key);
-/* The encoded key of row i. */
-struct text rollup_group_key(const struct rollup_group *g, size_t i);
 
 /* unique_views of a batch is known only where it meets what is stored. Row i being the day row of a
  * content: the count of its visitors has grown by so many; adds that to the increments of its

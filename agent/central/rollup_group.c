@@ -1,373 +1,166 @@
-/* Grouping: every event adds to one row per dimension of its hour. Rows are found by numbers alone
- * (period, dimension, site, index into the batch's dictionary); texts are looked at once per dictionary
- * entry and once per finished row. Rows of days are then the sums of their hours' rows, and those of
- * months of their days'. */
+/* Grouping: every event adds to one row per dimension of its hour.
+ *
+ * What an event is, less its content and its visitor, comes back many times in a batch: such a combination
+ * is looked up once per event, counted, and becomes rows when all events are read. For sets of visitors,
+ * events are sorted by visitor, and visitors by hash: then each set grows at its end and a repeat is
+ * the last one again. Sorted once more by content, equal contents lie together, and need no table
+ * at all. */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
-#include "central/rollup.h"
+#include "base/radix.h"
+#include "central/rollup_internal.h"
 #include "proto/ua_class.h"
 
-#define NONE UINT32_MAX
-#define PENDING_MAX 1024 /* what sketch_add_many sorts in one go */
+/* Dimensions that a combination decides. */
+static const enum dim dims[] = {DIM_SITE,   DIM_TYPE,   DIM_EVENT,   DIM_REFERRER, DIM_BROWSER,
+				DIM_SYSTEM, DIM_DEVICE, DIM_COUNTRY, DIM_NODE,     DIM_SOURCE};
+#define DIMS (sizeof(dims) / sizeof(dims[0]))
 
-struct group_row {
-	/* which: value is an index into the dictionary of dim, or a class number */
-	uint32_t period, site, value;
-	enum dim dim;
-	struct rollup_row row;
-	/* visitors that wait to be sorted into the row's exact set */
-	uint64_t *pending;
-	uint32_t pending_n, pending_cap;
-	uint32_t up_site, up_type; /* of a content's day: rows that count its growth */
-	const uint8_t *key;        /* encoded, in g->keys */
-	size_t key_len;
+struct combination {
+	/* which */
+	uint64_t place;   /* hour, site, type */
+	uint64_t subject; /* name, referrer, country */
+	uint32_t classes; /* browser, system, device, source */
+	uint32_t events, repeats;
+	uint32_t seen; /* as in struct group_row */
+	uint32_t row[DIMS];
 };
 
-struct period {
-	enum grain grain;
-	int64_t start_ms, next_ms;
-	uint32_t parent; /* day of an hour, month of a day */
+/* Three numbers in one. */
+#define PART_BITS 21
+_Static_assert(BATCH_EVENTS_MAX + 1 < 1u << PART_BITS, "an index into a dictionary fits its part");
+
+static inline uint64_t
+three(uint32_t a, uint32_t b, uint32_t c)
+{
+	return (uint64_t)a << 2 * PART_BITS | (uint64_t)b << PART_BITS | c;
+}
+
+static inline uint32_t
+part(uint64_t v, unsigned which)
+{
+	return (uint32_t)(v >> (2 - which) * PART_BITS) & ((1u << PART_BITS) - 1);
+}
+
+struct seen {
+	uint32_t visitor, content; /* numbers in order of hash and of key */
+	uint32_t combination;
+	uint32_t hour : 31, repeat : 1;
 };
 
-/* Numbers that stand for themselves; bucket holds index + 1. */
-struct table {
-	uint32_t *bucket;
-	uint32_t buckets; /* a power of two */
+/* In the order in which they came: sums are made in that order. */
+struct valued {
+	uint32_t content, combination, hour;
+	double value;
 };
 
-/* Distinct texts, in the order in which they were first seen. */
-struct texts {
-	struct text *at;
-	uint32_t n, cap;
-	struct table table;
-};
-
-#define RECENT 16 /* quarters of an hour: a batch spans an hour, with few exceptions */
-#define QUARTER_MS INT64_C(900000)
-
-struct rollup_group {
-	struct group_row *rows;
-	uint32_t n, cap;
-	struct table table;
-	struct period *periods;
-	uint32_t periods_n, periods_cap;
-	struct table period_table;
-	uint32_t recent[RECENT]; /* hours, by quarter of an hour of time */
-	struct calendar_cache calendar;
-	uint32_t *order; /* rows sorted by key */
-	uint8_t *keys;
-	/* lent from the batch while grouping */
+struct grouping {
+	struct rollup_group *g;
 	const struct batch *batch;
-	struct batch_content *contents;
-	uint32_t *content_site, *content_type; /* by content */
-	struct text *names, *referrers, *countries;
-	struct texts sites, types;
+	uint64_t *hash;       /* distinct visitors, ascending: by number */
+	uint32_t *visitor_no; /* by index in the batch */
+	struct seen *seen, *spare;
+	uint32_t events;
+	uint32_t *at;               /* for each key of a sort; then the first row of each content */
+	uint32_t *hour_rank, hours; /* in the order of time */
+	struct combination *combinations;
+	uint32_t combinations_n, combinations_cap;
+	struct table table;
+	struct valued *valued;
+	uint32_t valued_n, valued_cap;
 };
 
-/* -- tables and arrays that grow -- */
-
-static uint32_t
-mix(uint64_t a, uint64_t b)
-{
-	uint64_t z = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + UINT64_C(0x632be59bd9b4e019));
-
-	z = (z ^ (z >> 32)) * UINT64_C(0xd6e8feb86659fd93);
-	return (uint32_t)(z ^ (z >> 32));
-}
-
-static int
-grow(void **at, uint32_t n, uint32_t *cap, size_t size)
-{
-	uint32_t bigger = *cap ? *cap * 2 : 64;
-	void *p;
-
-	if (n < *cap)
-		return 0;
-	p = realloc(*at, bigger * size);
-	if (!p)
-		return -ENOMEM;
-	*at = p;
-	*cap = bigger;
-	return 0;
-}
-
-/* Room for one entry more, at most half full; hash gives those of the n entries that are there. */
-static int
-table_reserve(struct table *t, uint32_t n, uint32_t (*hash)(const void *ctx, uint32_t i),
-	      const void *ctx)
-{
-	uint32_t buckets = t->buckets ? t->buckets * 2 : 128, i, at;
-	uint32_t *bucket;
-
-	if (n < t->buckets / 2)
-		return 0;
-	bucket = calloc(buckets, sizeof(*bucket));
-	if (!bucket)
-		return -ENOMEM;
-	for (i = 0; i < n; i++) {
-		for (at = hash(ctx, i) & (buckets - 1); bucket[at];)
-			at = (at + 1) & (buckets - 1);
-		bucket[at] = i + 1;
-	}
-	free(t->bucket);
-	t->bucket = bucket;
-	t->buckets = buckets;
-	return 0;
-}
-
-/* -- dictionaries -- */
-
-static uint32_t
-text_hash(const void *ctx, uint32_t i)
-{
-	const struct texts *d = ctx;
-
-	return (uint32_t)hash_mix(0, d->at[i].at, d->at[i].len);
-}
-
-static int
-texts_index(struct texts *d, struct text t, uint32_t *ret_index)
-{
-	uint32_t at;
-
-	if (d->n && text_eq(d->at[d->n - 1], t)) {
-		*ret_index = d->n - 1;
-		return 0;
-	}
-	if (table_reserve(&d->table, d->n, text_hash, d) < 0 ||
-	    grow((void **)&d->at, d->n, &d->cap, sizeof(*d->at)) < 0)
-		return -ENOMEM;
-	at = (uint32_t)hash_mix(0, t.at, t.len) & (d->table.buckets - 1);
-	while (d->table.bucket[at] && !text_eq(d->at[d->table.bucket[at] - 1], t))
-		at = (at + 1) & (d->table.buckets - 1);
-	if (!d->table.bucket[at]) {
-		d->at[d->n++] = t;
-		d->table.bucket[at] = d->n;
-	}
-	*ret_index = d->table.bucket[at] - 1;
-	return 0;
-}
+/* -- visitors -- */
 
 static void
-texts_fini(struct texts *d)
+number_visitors(struct grouping *w, struct radix_item *items, struct radix_item *spare)
 {
-	free(d->at);
-	free(d->table.bucket);
-	*d = (struct texts){0};
-}
+	uint32_t n = w->batch->visitors, i, no = 0;
 
-static int
-load_contents(struct rollup_group *g)
-{
-	uint32_t n = g->batch->contents, i;
-	struct reader dict = g->batch->dict_content;
-
-	g->contents = malloc((n + 1) * sizeof(*g->contents));
-	g->content_site = malloc((n + 1) * sizeof(*g->content_site));
-	g->content_type = malloc((n + 1) * sizeof(*g->content_type));
-	if (!g->contents || !g->content_site || !g->content_type)
-		return -ENOMEM;
-	for (i = 0; i < n; i++) {
-		if (!batch_next_content(&dict, &g->contents[i]))
-			return -EBADMSG;
-		if (texts_index(&g->sites, g->contents[i].site, &g->content_site[i]) < 0 ||
-		    texts_index(&g->types, g->contents[i].type, &g->content_type[i]) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int
-load_texts(struct reader dict, uint32_t n, struct text **ret_texts)
-{
-	uint32_t i;
-
-	*ret_texts = malloc((n + 1) * sizeof(**ret_texts));
-	if (!*ret_texts)
-		return -ENOMEM;
+	batch_visitors(w->batch, w->hash);
 	for (i = 0; i < n; i++)
-		if (!batch_next_text(&dict, &(*ret_texts)[i]))
-			return -EBADMSG;
-	return 0;
+		items[i] = (struct radix_item){w->hash[i], i};
+	radix_sort(items, spare, n);
+	for (i = 0; i < n; i++) {
+		no += i > 0 && items[i].key != items[i - 1].key;
+		w->hash[no] = items[i].key;
+		w->visitor_no[items[i].index] = no;
+	}
 }
 
 static int
-load_dictionaries(struct rollup_group *g)
+load_visitors(struct grouping *w)
 {
-	const struct batch *b = g->batch;
-	int err = load_contents(g);
+	size_t n = (size_t)w->batch->visitors + 1;
+	struct radix_item *items = malloc(n * sizeof(*items)), *spare = malloc(n * sizeof(*spare));
+	int err = -ENOMEM;
 
-	if (!err)
-		err = load_texts(b->dict_name, b->names, &g->names);
-	if (!err)
-		err = load_texts(b->dict_referrer, b->referrers, &g->referrers);
-	if (!err)
-		err = load_texts(b->dict_country, b->countries, &g->countries);
+	w->hash = malloc(n * sizeof(*w->hash));
+	w->visitor_no = malloc(n * sizeof(*w->visitor_no));
+	if (items && spare && w->hash && w->visitor_no) {
+		number_visitors(w, items, spare);
+		err = 0;
+	}
+	free(items);
+	free(spare);
 	return err;
 }
 
-/* -- periods -- */
+/* -- reading -- */
+
+static inline uint32_t
+combination_mix(uint64_t place, uint64_t subject, uint32_t classes)
+{
+	return table_mix(place, subject + (uint64_t)classes * UINT64_C(0x9fb21c651e98df25));
+}
 
 static uint32_t
-period_hash(const void *ctx, uint32_t i)
+combination_hash(const void *ctx, uint32_t i)
 {
-	const struct rollup_group *g = ctx;
+	const struct combination *c = &((const struct grouping *)ctx)->combinations[i];
 
-	return mix((uint64_t)g->periods[i].start_ms, g->periods[i].grain);
+	return combination_mix(c->place, c->subject, c->classes);
 }
 
 static int
-period_index(struct rollup_group *g, enum grain grain, int64_t t_ms, uint32_t *ret_index)
+combination_make(struct grouping *w, uint64_t place, uint64_t subject, uint32_t classes,
+		 uint32_t *ret_index)
 {
-	int64_t start = calendar_cached_start(&g->calendar, grain, t_ms);
-	struct table *t = &g->period_table;
-	const struct period *p;
 	uint32_t at;
 
-	if (table_reserve(t, g->periods_n, period_hash, g) < 0 ||
-	    grow((void **)&g->periods, g->periods_n, &g->periods_cap, sizeof(*g->periods)) < 0)
+	if (table_reserve(&w->table, w->combinations_n, combination_hash, w) < 0 ||
+	    rollup_grow((void **)&w->combinations, w->combinations_n, &w->combinations_cap,
+			sizeof(*w->combinations)) < 0)
 		return -ENOMEM;
-	for (at = mix((uint64_t)start, grain);; at++) {
+	at = combination_mix(place, subject, classes) & (w->table.buckets - 1);
+	while (w->table.bucket[at])
+		at = (at + 1) & (w->table.buckets - 1);
+	*ret_index = w->combinations_n++;
+	w->combinations[*ret_index] = (struct combination){place, subject, classes, 0, 0, 0, {0}};
+	w->table.bucket[at] = w->combinations_n;
+	return 0;
+}
+
+static inline int
+combination_index(struct grouping *w, uint64_t place, uint64_t subject, uint32_t classes,
+		  uint32_t *ret_index)
+{
+	const struct table *t = &w->table;
+	const struct combination *c;
+	uint32_t at;
+
+	for (at = combination_mix(place, subject, classes); t->buckets; at++) {
 		at &= t->buckets - 1;
 		if (!t->bucket[at])
 			break;
-		p = &g->periods[t->bucket[at] - 1];
-		if (p->start_ms == start && p->grain == grain) {
+		c = &w->combinations[t->bucket[at] - 1];
+		if (c->place == place && c->subject == subject && c->classes == classes) {
 			*ret_index = t->bucket[at] - 1;
 			return 0;
 		}
 	}
-	g->periods[g->periods_n] = (struct period){grain, start, g->calendar.next_ms[grain], NONE};
-	*ret_index = g->periods_n++;
-	t->bucket[at] = g->periods_n;
-	return 0;
-}
-
-static inline int
-hour_index(struct rollup_group *g, int64_t t_ms, uint32_t *ret_index)
-{
-	uint32_t *recent = &g->recent[(uint64_t)(t_ms / QUARTER_MS) % RECENT];
-	int err = 0;
-
-	if (*recent == NONE || t_ms < g->periods[*recent].start_ms ||
-	    t_ms >= g->periods[*recent].next_ms)
-		err = period_index(g, GRAIN_HOUR, t_ms, recent);
-	*ret_index = *recent;
-	return err;
-}
-
-/* -- rows -- */
-
-static inline uint32_t
-row_key_hash(uint32_t period, enum dim dim, uint32_t site, uint32_t value)
-{
-	return mix((uint64_t)period << 32 | value, (uint64_t)site << 8 | dim);
-}
-
-static uint32_t
-row_hash(const void *ctx, uint32_t i)
-{
-	const struct group_row *r = &((const struct rollup_group *)ctx)->rows[i];
-
-	return row_key_hash(r->period, r->dim, r->site, r->value);
-}
-
-static int
-row_make(struct rollup_group *g, uint32_t period, enum dim dim, uint32_t site, uint32_t value,
-	 uint32_t *ret_row)
-{
-	struct group_row *r;
-	uint32_t at;
-
-	if (table_reserve(&g->table, g->n, row_hash, g) < 0 ||
-	    grow((void **)&g->rows, g->n, &g->cap, sizeof(*g->rows)) < 0)
-		return -ENOMEM;
-	r = &g->rows[g->n];
-	*r = (struct group_row){period, site, value, dim, .up_site = NONE, .up_type = NONE};
-	rollup_row_init(&r->row, dim);
-	at = row_hash(g, g->n) & (g->table.buckets - 1);
-	while (g->table.bucket[at])
-		at = (at + 1) & (g->table.buckets - 1);
-	*ret_row = g->n++;
-	g->table.bucket[at] = g->n;
-	return 0;
-}
-
-static inline int
-row_index(struct rollup_group *g, uint32_t period, enum dim dim, uint32_t site, uint32_t value,
-	  uint32_t *ret_row)
-{
-	const struct table *t = &g->table;
-	const struct group_row *r;
-	uint32_t at;
-
-	for (at = row_key_hash(period, dim, site, value); t->buckets; at++) {
-		at &= t->buckets - 1;
-		if (!t->bucket[at])
-			break;
-		r = &g->rows[t->bucket[at] - 1];
-		if (r->value == value && r->period == period && r->dim == dim && r->site == site) {
-			*ret_row = t->bucket[at] - 1;
-			return 0;
-		}
-	}
-	return row_make(g, period, dim, site, value, ret_row);
-}
-
-static int
-flush_visitors(struct group_row *r)
-{
-	int err = sketch_add_many(&r->row.visitors, r->pending, r->pending_n);
-
-	r->pending_n = 0;
-	return err;
-}
-
-/* As many wait as the set holds already, so that merging costs a constant per visitor. */
-static int
-make_room_for_visitor(struct group_row *r)
-{
-	uint32_t worth = r->row.visitors.n > 64 ? r->row.visitors.n : 64;
-	uint32_t cap = r->pending_cap ? r->pending_cap * 2 : 4;
-	uint64_t *p;
-
-	if (r->pending_cap >= PENDING_MAX || r->pending_cap >= worth)
-		return flush_visitors(r);
-	p = realloc(r->pending, cap * sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	r->pending = p;
-	r->pending_cap = cap;
-	return 0;
-}
-
-static inline int
-add_visitor(struct group_row *r, uint64_t visitor)
-{
-	if (r->row.visitors.reg)
-		return sketch_add(&r->row.visitors, visitor);
-	if (r->pending_n > 0 && r->pending[r->pending_n - 1] == visitor)
-		return 0;
-	if (r->pending_n == r->pending_cap && make_room_for_visitor(r) < 0)
-		return -ENOMEM;
-	r->pending[r->pending_n++] = visitor;
-	return 0;
-}
-
-static int
-add_value(struct group_row *r, double value)
-{
-	struct rollup_row one;
-	int err;
-
-	rollup_row_init(&one, r->dim);
-	one.values = 1;
-	one.sum = one.min = one.max = value;
-	err = rollup_row_add(&r->row, &one);
-	rollup_row_fini(&one);
-	return err;
+	return combination_make(w, place, subject, classes, ret_index);
 }
 
 /* Classes of a newer agent, which have no name here, are one with "unknown". */
@@ -377,265 +170,381 @@ known(uint8_t number, unsigned n)
 	return number < n ? number : 0;
 }
 
-static int
-add_event(struct rollup_group *g, const struct batch_event *e)
+static inline uint32_t
+classes_of(const struct batch_block *b, uint32_t i)
 {
-	uint32_t value[DIM_N] = {[DIM_CONTENT] = e->content,
-				 [DIM_TYPE] = g->content_type[e->content],
-				 [DIM_EVENT] = e->name,
-				 [DIM_REFERRER] = e->referrer,
-				 [DIM_BROWSER] = known(e->browser, UA_BROWSER_N),
-				 [DIM_SYSTEM] = known(e->system, UA_SYSTEM_N),
-				 [DIM_DEVICE] = known(e->device, UA_DEVICE_N),
-				 [DIM_COUNTRY] = e->country,
-				 [DIM_SOURCE] = (uint32_t)e->source};
-	uint32_t hour, site = g->content_site[e->content], i;
-	struct group_row *r;
-	unsigned d;
-	int err = hour_index(g, e->ts_ms, &hour);
-
-	for (d = 0; d < DIM_N && !err; d++) {
-		err = row_index(g, hour, (enum dim)d, site, value[d], &i);
-		if (err)
-			break;
-		r = &g->rows[i];
-		r->row.events++;
-		r->row.repeats += e->repeat;
-		err = add_visitor(r, e->visitor);
-		if (!err && e->has_value)
-			err = add_value(r, e->value);
-	}
-	return err;
+	return known(b->browser[i], UA_BROWSER_N) << 24 | known(b->system[i], UA_SYSTEM_N) << 16 |
+	       known(b->device[i], UA_DEVICE_N) << 8 | (uint32_t)batch_block_source(b, i);
 }
 
 static int
-add_events(struct rollup_group *g, const uint8_t *skip)
+keep_value(struct grouping *w, const struct seen *s, double value)
 {
-	struct batch_cursor c;
-	struct batch_event e;
+	if (rollup_grow((void **)&w->valued, w->valued_n, &w->valued_cap, sizeof(*w->valued)) < 0)
+		return -ENOMEM;
+	w->valued[w->valued_n++] =
+	    (struct valued){s->content, s->combination, (uint32_t)s->hour, value};
+	return 0;
+}
+
+static inline int
+read_event(struct grouping *w, const struct batch_block *b, uint32_t i,
+	   const struct group_content *c)
+{
+	struct seen *s = &w->seen[w->events];
+	bool repeat = b->flags[i] & BATCH_FLAG_REPEAT;
+	uint32_t hour, combination;
+	int err = group_hour(w->g, b->ts_ms[i], &hour);
+
+	if (!err)
+		err = combination_index(w, three(hour, c->site, c->type),
+					three(b->name[i], b->referrer[i], b->country[i]),
+					classes_of(b, i), &combination);
+	if (err)
+		return err;
+	w->combinations[combination].events++;
+	w->combinations[combination].repeats += repeat;
+	*s = (struct seen){w->visitor_no[b->visitor[i]], c->no, combination, hour & INT32_MAX,
+			   repeat};
+	w->events++;
+	return b->flags[i] & BATCH_FLAG_VALUE ? keep_value(w, s, batch_block_value(b, i)) : 0;
+}
+
+/* Contents first: so that the processor waits for the memory of many at a time. */
+static int
+read_block(struct grouping *w, const struct batch_block *b, const uint8_t *skip)
+{
+	struct group_content content[BATCH_BLOCK];
 	uint32_t i;
 	int err = 0;
 
-	batch_cursor_init(g->batch, &c);
-	for (i = 0; !err && batch_next(&c, &e); i++)
+	for (i = 0; i < b->n; i++)
+		content[i] = w->g->names.content[b->content[i]];
+	for (i = 0; i < b->n && !err; i++)
 		if (!skip || !skip[i])
-			err = add_event(g, &e);
+			err = read_event(w, b, i, &content[i]);
 	return err;
 }
 
 static int
-flush_all(struct rollup_group *g)
+read_events(struct grouping *w, const uint8_t *skip)
 {
+	const struct batch_block *b;
+	struct batch_cursor c;
+	int err = 0;
+
+	batch_cursor_init(w->batch, &c);
+	while (!err && (b = batch_next_block(&c))) {
+		err = read_block(w, b, skip);
+		skip = skip ? skip + b->n : NULL;
+	}
+	return err;
+}
+
+/* -- sorting -- */
+
+enum by { BY_VISITOR, BY_HOUR, BY_CONTENT };
+
+static inline uint32_t
+key_of(const struct grouping *w, const struct seen *s, enum by by)
+{
+	return by == BY_VISITOR ? s->visitor : by == BY_HOUR ? w->hour_rank[s->hour] : s->content;
+}
+
+/* By a number below `keys`, those of one number in the order in which they are. */
+static inline void
+sort_seen(struct grouping *w, enum by by, uint32_t keys)
+{
+	struct seen *from = w->seen, *to = w->spare;
 	uint32_t i;
-	int err = 0;
 
-	for (i = 0; i < g->n && !err; i++) {
-		err = flush_visitors(&g->rows[i]);
-		free(g->rows[i].pending);
-		g->rows[i].pending = NULL;
-		g->rows[i].pending_cap = 0;
-	}
-	return err;
-}
-
-/* -- days and months -- */
-
-/* Adds the rows from `from` on, which are of one grain, to their parents of the next. */
-static int
-add_up(struct rollup_group *g, uint32_t from, enum grain grain)
-{
-	uint32_t until = g->n, i, up, period, parent;
-	int err = 0;
-
-	for (i = from; i < until && !err; i++) {
-		period = g->rows[i].period;
-		parent = g->periods[period].parent;
-		if (parent == NONE)
-			err = period_index(g, grain, g->periods[period].start_ms, &parent);
-		if (err)
-			break;
-		g->periods[period].parent = parent;
-		err = row_index(g, parent, g->rows[i].dim, g->rows[i].site, g->rows[i].value, &up);
-		if (!err)
-			err = rollup_row_add(&g->rows[up].row, &g->rows[i].row);
-	}
-	return err;
-}
-
-/* Site and type rows of the same day stand among the rows: every event made one of each. */
-static int
-link_contents(struct rollup_group *g, uint32_t from, uint32_t until)
-{
-	struct group_row *r;
-	uint32_t i;
-	int err = 0;
-
-	for (i = from; i < until && !err; i++) {
-		if (g->rows[i].dim != DIM_CONTENT)
-			continue;
-		r = &g->rows[i];
-		err = row_index(g, r->period, DIM_SITE, r->site, 0, &r->up_site);
-		if (!err)
-			err = row_index(g, r->period, DIM_TYPE, r->site, g->content_type[r->value],
-					&r->up_type);
-	}
-	return err;
+	memset(w->at, 0, ((size_t)keys + 1) * sizeof(*w->at));
+	for (i = 0; i < w->events; i++)
+		w->at[key_of(w, &from[i], by) + 1]++;
+	for (i = 0; i < keys; i++)
+		w->at[i + 1] += w->at[i];
+	for (i = 0; i < w->events; i++)
+		to[w->at[key_of(w, &from[i], by)]++] = from[i];
+	w->seen = to;
+	w->spare = from;
 }
 
 static int
-derive(struct rollup_group *g)
+prepare_sorts(struct grouping *w)
 {
-	uint32_t hours = g->n, days;
-	int err = add_up(g, 0, GRAIN_DAY);
+	uint32_t keys = w->batch->visitors;
 
-	days = g->n;
-	if (!err)
-		err = link_contents(g, hours, days);
-	if (!err)
-		err = add_up(g, hours, GRAIN_MONTH);
-	return err;
+	w->hours = w->g->periods_n; /* there are no others yet */
+	if (keys < w->hours)
+		keys = w->hours;
+	if (keys < w->batch->contents)
+		keys = w->batch->contents;
+	w->at = malloc(((size_t)keys + 1) * sizeof(*w->at));
+	w->hour_rank = group_period_ranks(w->g);
+	return w->at && w->hour_rank ? 0 : -ENOMEM;
 }
 
-/* -- keys and their order -- */
+/* -- rows of all but contents -- */
 
-/* scratch: ROLLUP_CONTENT_KEY_MAX bytes, in which a content's key is made. */
-static struct text
-row_value(const struct rollup_group *g, const struct group_row *r, char *scratch)
+static uint32_t
+value_of(const struct combination *c, enum dim d)
 {
-	switch (r->dim) {
-	case DIM_CONTENT:
-		return (struct text){scratch, rollup_content_key(&g->contents[r->value], scratch,
-								 ROLLUP_CONTENT_KEY_MAX)};
+	switch (d) {
 	case DIM_TYPE:
-		return g->types.at[r->value];
+		return part(c->place, 2);
 	case DIM_EVENT:
-		return g->names[r->value];
+		return part(c->subject, 0);
 	case DIM_REFERRER:
-		return g->referrers[r->value];
-	case DIM_BROWSER:
-		return text_of(ua_browser_name((uint8_t)r->value));
-	case DIM_SYSTEM:
-		return text_of(ua_system_name((uint8_t)r->value));
-	case DIM_DEVICE:
-		return text_of(ua_device_name((uint8_t)r->value));
+		return part(c->subject, 1);
 	case DIM_COUNTRY:
-		return g->countries[r->value];
-	case DIM_NODE:
-		return text_of(g->batch->meta.id.node);
+		return part(c->subject, 2);
+	case DIM_BROWSER:
+		return c->classes >> 24;
+	case DIM_SYSTEM:
+		return c->classes >> 16 & 0xff;
+	case DIM_DEVICE:
+		return c->classes >> 8 & 0xff;
 	case DIM_SOURCE:
-		return text_of(source_name((enum event_source)r->value));
+		return c->classes & 0xff;
 	case DIM_SITE:
+	case DIM_CONTENT:
+	case DIM_NODE:
 	case DIM_N:
 	default:
-		return (struct text){NULL, 0};
-	}
-}
-
-static size_t
-row_encode_key(const struct rollup_group *g, const struct group_row *r, uint8_t *buf)
-{
-	const struct period *p = &g->periods[r->period];
-	char scratch[ROLLUP_CONTENT_KEY_MAX];
-	struct text value = row_value(g, r, scratch);
-	struct rollup_key k = {p->grain, p->start_ms, r->dim, g->sites.at[r->site], value};
-
-	if (r->dim == DIM_CONTENT && value.len == 0)
 		return 0;
-	return rollup_key_encode(&k, buf, ROLLUP_KEY_MAX);
+	}
 }
 
 static int
-encode_keys(struct rollup_group *g)
+make_rows(struct grouping *w)
 {
-	uint8_t key[ROLLUP_KEY_MAX], *at;
-	size_t bytes = 0;
+	struct rollup_group *g = w->g;
+	struct combination *c;
 	uint32_t i;
+	unsigned d;
+	int err = 0;
 
-	for (i = 0; i < g->n; i++) {
-		g->rows[i].key_len = row_encode_key(g, &g->rows[i], key);
-		if (g->rows[i].key_len == 0)
-			return -EBADMSG;
-		bytes += g->rows[i].key_len;
-	}
-	g->keys = at = malloc(bytes + 1);
-	if (!at)
-		return -ENOMEM;
-	for (i = 0; i < g->n; i++) {
-		row_encode_key(g, &g->rows[i], key);
-		memcpy(at, key, g->rows[i].key_len);
-		g->rows[i].key = at;
-		at += g->rows[i].key_len;
+	for (i = 0; i < w->combinations_n; i++) {
+		c = &w->combinations[i];
+		for (d = 0; d < DIMS && !err; d++) {
+			err = group_row(g, part(c->place, 0), dims[d], part(c->place, 1),
+					value_of(c, dims[d]), &c->row[d]);
+			if (err)
+				return err;
+			g->rows[c->row[d]].row.events += c->events;
+			g->rows[c->row[d]].row.repeats += c->repeats;
+		}
 	}
 	return 0;
 }
 
+/* Events are sorted by visitor. */
 static int
-key_order(const void *a, const void *b, void *rows)
+add_visitors(struct grouping *w)
 {
-	const struct group_row *x = (const struct group_row *)rows + *(const uint32_t *)a;
-	const struct group_row *y = (const struct group_row *)rows + *(const uint32_t *)b;
-	int c = memcmp(x->key, y->key, x->key_len < y->key_len ? x->key_len : y->key_len);
+	struct combination *c;
+	struct group_row *r;
+	uint32_t i, visitor;
+	unsigned d;
+	int err = 0;
 
-	return c ? c : (x->key_len > y->key_len) - (x->key_len < y->key_len);
+	for (i = 0; i < w->events && !err; i++) {
+		c = &w->combinations[w->seen[i].combination];
+		visitor = w->seen[i].visitor;
+		if (c->seen == visitor + 1)
+			continue;
+		c->seen = visitor + 1;
+		for (d = 0; d < DIMS && !err; d++) {
+			r = &w->g->rows[c->row[d]];
+			if (r->seen != visitor + 1)
+				err = sketch_append(&r->row.visitors, w->hash[visitor]);
+			r->seen = visitor + 1;
+		}
+	}
+	return err;
 }
 
+static void
+add_values(struct grouping *w)
+{
+	const struct valued *v;
+	uint32_t i;
+	unsigned d;
+
+	for (i = 0; i < w->valued_n; i++) {
+		v = &w->valued[i];
+		for (d = 0; d < DIMS; d++)
+			rollup_row_add_value(
+			    &w->g->rows[w->combinations[v->combination].row[d]].row, v->value);
+	}
+}
+
+/* -- rows of contents -- */
+
+/* One row of the events from `from` on, which are of one content and hour, and its hashes behind those
+ * of the others. */
 static int
-sort_rows(struct rollup_group *g)
+make_content(struct grouping *w, uint32_t from, uint32_t until, uint64_t *hashes,
+	     uint32_t *ret_hashes)
+{
+	const struct names *names = &w->g->names;
+	const struct seen *s = w->seen;
+	uint32_t site = names->content[names->content_index[s[from].content]].site;
+	uint32_t n = 0, repeats = 0, i, row;
+	struct group_row *r;
+	int err = group_row_append(w->g, s[from].hour, DIM_CONTENT, site, s[from].content, &row);
+
+	if (err)
+		return err;
+	for (i = from; i < until; i++) {
+		repeats += s[i].repeat;
+		if (i == from || s[i].visitor != s[i - 1].visitor)
+			hashes[n++] = w->hash[s[i].visitor];
+	}
+	r = &w->g->rows[row];
+	r->row.events = until - from;
+	r->row.repeats = repeats;
+	err = sketch_of(&r->row.visitors.form, hashes, n, &r->row.visitors);
+	*ret_hashes = r->row.visitors.reg ? 0 : n;
+	return err;
+}
+
+/* Events are sorted by content, hour and visitor. */
+static int
+make_contents(struct grouping *w)
+{
+	struct rollup_group *g = w->g;
+	uint32_t from, until, hashes = 0, n = 0, content = 0;
+	const struct seen *s = w->seen;
+	int err = 0;
+
+	g->contents_from = g->rows_n;
+	g->hashes = malloc(((size_t)w->events + 1) * sizeof(*g->hashes));
+	if (!g->hashes)
+		return -ENOMEM;
+	for (from = 0; from < w->events && !err; from = until) {
+		for (until = from + 1; until < w->events; until++)
+			if (s[until].content != s[from].content || s[until].hour != s[from].hour)
+				break;
+		while (content <= s[from].content)
+			w->at[content++] = g->rows_n;
+		err = make_content(w, from, until, g->hashes + hashes, &n);
+		hashes += n;
+	}
+	while (content <= w->batch->contents)
+		w->at[content++] = g->rows_n;
+	return err;
+}
+
+/* By halves, among the rows of the content. */
+static struct rollup_row *
+content_row(const struct grouping *w, uint32_t content, uint32_t hour)
+{
+	uint32_t low = w->at[content], high = w->at[content + 1], middle;
+
+	while (high - low > 1) {
+		middle = low + (high - low) / 2;
+		if (w->hour_rank[w->g->rows[middle].period] > w->hour_rank[hour])
+			high = middle;
+		else
+			low = middle;
+	}
+	return &w->g->rows[low].row;
+}
+
+static void
+add_contents_values(struct grouping *w)
 {
 	uint32_t i;
 
-	g->order = malloc((g->n + 1) * sizeof(*g->order));
-	if (!g->order)
-		return -ENOMEM;
-	for (i = 0; i < g->n; i++)
-		g->order[i] = i;
-	qsort_r(g->order, g->n, sizeof(*g->order), key_order, g->rows);
-	return 0;
+	for (i = 0; i < w->valued_n; i++)
+		rollup_row_add_value(content_row(w, w->valued[i].content, w->valued[i].hour),
+				     w->valued[i].value);
 }
 
 /* -- the whole -- */
 
-/* What is needed only while grouping, the texts lent from the batch among it. */
-static void
-forget_batch(struct rollup_group *g)
+static int
+group_others(struct grouping *w)
 {
-	free(g->contents);
-	free(g->content_site);
-	free(g->content_type);
-	free(g->names);
-	free(g->referrers);
-	free(g->countries);
-	g->contents = NULL;
-	g->content_site = g->content_type = NULL;
-	g->names = g->referrers = g->countries = NULL;
-	texts_fini(&g->sites);
-	texts_fini(&g->types);
-	g->batch = NULL;
+	int err = make_rows(w);
+
+	if (err)
+		return err;
+	sort_seen(w, BY_VISITOR, w->batch->visitors);
+	err = add_visitors(w);
+	add_values(w);
+	return err;
+}
+
+static int
+group_contents(struct grouping *w)
+{
+	int err;
+
+	if (w->hours > 1)
+		sort_seen(w, BY_HOUR, w->hours);
+	sort_seen(w, BY_CONTENT, w->batch->contents);
+	err = make_contents(w);
+	if (!err)
+		add_contents_values(w);
+	return err;
+}
+
+static int
+group(struct grouping *w, const uint8_t *skip)
+{
+	size_t bytes = ((size_t)w->batch->events + 1) * sizeof(*w->seen);
+	int err = names_load(&w->g->names, w->batch);
+
+	if (!err)
+		err = load_visitors(w);
+	w->seen = malloc(bytes);
+	w->spare = malloc(bytes);
+	if (!err && (!w->seen || !w->spare))
+		err = -ENOMEM;
+	if (!err)
+		err = read_events(w, skip);
+	if (!err)
+		err = prepare_sorts(w);
+	if (!err)
+		err = group_others(w);
+	if (!err)
+		err = group_add_up(w->g);
+	if (!err)
+		err = group_contents(w);
+	if (!err)
+		err = group_add_up_contents(w->g);
+	return err ? err : group_sort(w->g);
+}
+
+static void
+grouping_fini(struct grouping *w)
+{
+	free(w->hash);
+	free(w->visitor_no);
+	free(w->seen);
+	free(w->spare);
+	free(w->at);
+	free(w->hour_rank);
+	free(w->combinations);
+	free(w->table.bucket);
+	free(w->valued);
 }
 
 int
 rollup_group_batch(const struct batch *b, const uint8_t *skip, struct rollup_group **ret_group)
 {
 	struct rollup_group *g = calloc(1, sizeof(*g));
+	struct grouping w = {.g = g, .batch = b};
 	int err;
 
 	if (!g)
 		return -ENOMEM;
-	g->batch = b;
 	memset(g->recent, 0xff, sizeof(g->recent));
 	calendar_cache_init(&g->calendar);
-	err = load_dictionaries(g);
-	if (!err)
-		err = add_events(g, skip);
-	if (!err)
-		err = flush_all(g);
-	if (!err)
-		err = derive(g);
-	if (!err)
-		err = encode_keys(g);
-	if (!err)
-		err = sort_rows(g);
-	forget_batch(g);
+	err = group(&w, skip);
+	grouping_fini(&w);
 	if (err) {
 		rollup_group_free(g);
 		return err;
@@ -651,50 +560,32 @@ rollup_group_free(struct rollup_group *g)
 
 	if (!g)
 		return;
-	for (i = 0; i < g->n; i++) {
+	for (i = 0; i < g->rows_n; i++)
 		rollup_row_fini(&g->rows[i].row);
-		free(g->rows[i].pending);
-	}
 	free(g->rows);
 	free(g->table.bucket);
+	free(g->hashes);
 	free(g->periods);
 	free(g->period_table.bucket);
-	free(g->order);
-	free(g->keys);
+	free(g->contents.at);
+	free(g->order.at);
+	names_fini(&g->names);
 	free(g);
 }
 
-size_t
-rollup_group_rows(const struct rollup_group *g)
-{
-	return g->n;
-}
-
-struct text
-rollup_group_key(const struct rollup_group *g, size_t i)
-{
-	const struct group_row *r = &g->rows[g->order[i]];
-
-	return (struct text){(const char *)r->key, r->key_len};
-}
-
-const struct rollup_row *
-rollup_group_row(const struct rollup_group *g, size_t i, struct rollup_key *ret_key)
-{
-	const struct group_row *r = &g->rows[g->order[i]];
-
-	(void)rollup_key_decode(r->key, r->key_len, ret_key);
-	return &r->row;
-}
+/* -- growth -- */
 
 void
 rollup_group_grew(struct rollup_group *g, size_t i, int64_t by)
 {
-	const struct group_row *r = &g->rows[g->order[i]];
+	uint32_t day = g->order.at[i].period;
+	const struct group_row *r = &g->rows[g->order.at[i].row];
+	uint32_t type = g->names.content[g->names.content_index[r->value]].type;
 
-	/* unsigned, so that a set which became a sketch may shrink its sums by its error */
-	g->rows[r->up_site].row.unique_views += (uint64_t)by;
-	g->rows[r->up_type].row.unique_views += (uint64_t)by;
+	/* unsigned, so that a set which became a sketch may shrink its sums by its error; every event of
+	 * a content made one of each */
+	g->rows[group_row_find(g, day, DIM_SITE, r->site, 0)].row.unique_views += (uint64_t)by;
+	g->rows[group_row_find(g, day, DIM_TYPE, r->site, type)].row.unique_views += (uint64_t)by;
 }
 
 void
@@ -702,6 +593,6 @@ rollup_group_forget_growth(struct rollup_group *g)
 {
 	uint32_t i;
 
-	for (i = 0; i < g->n; i++)
+	for (i = 0; i < g->contents_from; i++)
 		g->rows[i].row.unique_views = 0;
 }

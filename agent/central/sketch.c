@@ -45,14 +45,21 @@ sketch_init(struct sketch *s, const struct sketch_form *form)
 	*s = (struct sketch){.form = *form};
 }
 
+static void
+hashes_free(struct sketch *s)
+{
+	if (s->cap > 0)
+		free(s->hash);
+	s->hash = NULL;
+	s->n = s->cap = 0;
+}
+
 void
 sketch_fini(struct sketch *s)
 {
-	free(s->hash);
+	hashes_free(s);
 	free(s->reg);
-	s->hash = NULL;
 	s->reg = NULL;
-	s->n = s->cap = 0;
 }
 
 bool
@@ -93,9 +100,7 @@ promote(struct sketch *s)
 		return -ENOMEM;
 	s->reg = reg;
 	registers_add(s, s->hash, s->n);
-	free(s->hash);
-	s->hash = NULL;
-	s->n = s->cap = 0;
+	hashes_free(s);
 	return 0;
 }
 
@@ -111,9 +116,11 @@ reserve(struct sketch *s, uint32_t need)
 		cap *= 2;
 	if (cap > s->form.exact_max)
 		cap = s->form.exact_max;
-	hash = realloc(s->hash, cap * sizeof(*hash));
+	hash = realloc(s->cap ? s->hash : NULL, cap * sizeof(*hash));
 	if (!hash)
 		return -ENOMEM;
+	if (s->cap == 0 && s->n > 0)
+		memcpy(hash, s->hash, s->n * sizeof(*hash));
 	s->hash = hash;
 	s->cap = cap;
 	return 0;
@@ -184,81 +191,34 @@ sketch_add(struct sketch *s, uint64_t hash)
 	return add_sorted(s, &hash, 1);
 }
 
-static int
-hash_order(const void *a, const void *b)
+int
+sketch_append(struct sketch *s, uint64_t hash)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Hashes of one bucket; more than a few only when they are not uniform, as from a broken node. */
-static void
-sort_few(uint64_t *h, size_t n)
-{
-	size_t i, j;
-	uint64_t v;
-
-	if (n > 16) {
-		qsort(h, n, sizeof(*h), hash_order);
-		return;
+	if (!s->reg && s->n == s->form.exact_max && promote(s) < 0)
+		return -ENOMEM;
+	if (s->reg) {
+		register_add(s->reg, s->form.p, hash);
+		return 0;
 	}
-	for (i = 1; i < n; i++) {
-		v = h[i];
-		for (j = i; j > 0 && h[j - 1] > v; j--)
-			h[j] = h[j - 1];
-		h[j] = v;
-	}
-}
-
-#define RUN_MAX 1024 /* 8 KiB of hashes and 2 KiB of bucket ends on the stack */
-
-/* Sorts a run in time linear in n: uniform hashes fall evenly into n buckets by their upper bits. */
-static void
-sort_run(uint64_t *h, size_t n)
-{
-	uint64_t given[RUN_MAX];
-	uint16_t end[RUN_MAX + 1] = {0};
-	size_t i, b;
-
-	for (i = 0; i < n; i++)
-		end[((h[i] >> 32) * n >> 32) + 1]++;
-	for (b = 0; b < n; b++)
-		end[b + 1] = (uint16_t)(end[b + 1] + end[b]);
-	memcpy(given, h, n * sizeof(*h));
-	for (i = 0; i < n; i++)
-		h[end[(given[i] >> 32) * n >> 32]++] = given[i];
-	for (b = 0, i = 0; b < n; i = end[b++])
-		sort_few(h + i, end[b] - i);
-}
-
-static size_t
-distinct(uint64_t *h, size_t n)
-{
-	size_t i, at = 0;
-
-	for (i = 0; i < n; i++)
-		if (i == 0 || h[i] != h[at - 1])
-			h[at++] = h[i];
-	return at;
+	if (s->n == s->cap && reserve(s, s->n + 1) < 0)
+		return -ENOMEM;
+	s->hash[s->n++] = hash;
+	return 0;
 }
 
 int
-sketch_add_many(struct sketch *s, uint64_t *hashes, size_t n)
+sketch_of(const struct sketch_form *form, uint64_t *hashes, size_t n, struct sketch *ret_sketch)
 {
-	size_t run;
-	int err = 0;
-
-	for (; n > 0 && !err; hashes += run, n -= run) {
-		run = n < RUN_MAX ? n : RUN_MAX;
-		if (s->reg) {
-			registers_add(s, hashes, run);
-			continue;
-		}
-		sort_run(hashes, run);
-		err = add_sorted(s, hashes, distinct(hashes, run));
+	sketch_init(ret_sketch, form);
+	if (n > form->exact_max) {
+		if (promote(ret_sketch) < 0)
+			return -ENOMEM;
+		registers_add(ret_sketch, hashes, n);
+	} else if (n > 0) {
+		ret_sketch->hash = hashes;
+		ret_sketch->n = (uint32_t)n;
 	}
-	return err;
+	return 0;
 }
 
 int

@@ -29,7 +29,8 @@ struct sketch {
 	struct sketch_form form;
 	uint32_t n, cap; /* exact: hashes in use and room */
 	uint64_t
-	    *hash;    /* exact: sorted, distinct; NULL while empty and once registers are in use */
+	    *hash; /* exact: sorted, distinct; NULL while empty and once registers are in use. Lent
+		       * by somebody else while cap is 0 */
 	uint8_t *reg; /* 2^p registers, or NULL */
 };
 
@@ -39,9 +40,13 @@ void sketch_fini(struct sketch *s);
 /* 0 or -ENOMEM, and then the sketch is as it was. */
 int sketch_add(struct sketch *s, uint64_t hash);
 
-/* Adds many at once, in any order, repeats allowed, and reorders them: sorting first is far cheaper
- * than one sketch_add each. */
-int sketch_add_many(struct sketch *s, uint64_t *hashes, size_t n);
+/* Adds a hash above all that were added before: what sorting has prepared. */
+int sketch_append(struct sketch *s, uint64_t hash);
+
+/* A sketch of n hashes, ascending and distinct. As long as they are exact and nothing is added they are
+ * not copied: lent until sketch_fini. 0 or -ENOMEM; initialises ret_sketch in either case. */
+int sketch_of(const struct sketch_form *form, uint64_t *hashes, size_t n,
+	      struct sketch *ret_sketch);
 
 /* Same p, else -EINVAL; a form with another p merges only while `other` is exact. */
 int sketch_merge(struct sketch *s, const struct sketch *other);

@@ -101,8 +101,9 @@ row_put(struct store *s, DBC *cursor, struct work *w, size_t i)
 {
 	struct rollup_key k;
 	const struct rollup_row *increment = rollup_group_row(w->group, i, &k);
-	struct text bytes = rollup_group_key(w->group, i);
-	DBT key = bdb_in(bytes.at, bytes.len), value = bdb_out(s->value, ROLLUP_VALUE_MAX);
+	uint8_t bytes[ROLLUP_KEY_MAX];
+	DBT key = bdb_in(bytes, rollup_key_encode(&k, bytes, sizeof(bytes)));
+	DBT value = bdb_out(s->value, ROLLUP_VALUE_MAX);
 	uint64_t count[2] = {0, 0};
 	size_t len = 0;
 	uint32_t how = DB_CURRENT;

@@ -230,7 +230,7 @@ same_meta(const struct batch_meta *a, const struct batch_meta *b)
 
 START_TEST(what_was_added_is_read_back_in_order)
 {
-	static const uint32_t sizes[] = {1, 2, 15, 16, 17, 100, 1000};
+	static const uint32_t sizes[] = {1, 2, 15, 16, 100, BATCH_BLOCK, BATCH_BLOCK + 1, 1000};
 	uint64_t seed = (uint64_t)_i + 7, again = seed;
 	struct maker m = random_batch(seed, sizes[_i]);
 	struct batch_meta meta = some_meta();
@@ -601,6 +601,63 @@ START_TEST(a_column_that_goes_on_behind_its_last_event_is_refused)
 }
 END_TEST
 
+/* The first or last number is made longer: its end says that another byte follows, which is 0. */
+START_TEST(numbers_have_one_form)
+{
+	static const char *const numbers[] = {"visitor", "content", "name",    "referrer",
+					      "country", "salt",    "session", "ts"};
+	const char *key = numbers[_i / 2];
+	struct maker m = random_batch(4, 20);
+	uint8_t *found, *end;
+	struct batch b;
+	char head[32];
+	int head_len = snprintf(head, sizeof(head), "%c%s\xc6", (int)(0xa0 | strlen(key)), key);
+
+	lengthen(&m, key, "\0", 1);
+	found = memmem(m.doc, m.len, head, (size_t)head_len);
+	ck_assert(found != NULL);
+	found += head_len;
+	end = found + 4 + ((size_t)found[2] << 8 | found[3]);
+	found = _i % 2 ? end - 2 : found + 4;
+	while (*found >= 0x80)
+		found++;
+	memmove(found + 2, found + 1, (size_t)(end - found) - 2);
+	found[0] |= 0x80;
+	found[1] = 0;
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), -EBADMSG);
+	maker_free(&m);
+}
+END_TEST
+
+/* One column's first or last number is another: visitors and sessions that nobody had yet, entries
+ * behind their dictionary. */
+START_TEST(a_number_out_of_bounds_is_refused)
+{
+	static const struct {
+		const char *column;
+		bool last;
+		uint8_t as;
+	} numbers[] = {{"visitor", false, 1},    {"visitor", true, 0x7f},  {"session", false, 2},
+		       {"session", true, 0x7f},  {"content", false, 0x7f}, {"name", true, 0x7f},
+		       {"referrer", true, 0x7f}, {"country", true, 0x7f},  {"flags", true, 0x10}};
+	struct maker m = random_batch(4, 20);
+	const char *key = numbers[_i].column;
+	uint8_t *found;
+	struct batch b;
+	char head[32];
+	int head_len = snprintf(head, sizeof(head), "%c%s\xc6", (int)(0xa0 | strlen(key)), key);
+
+	found = memmem(m.doc, m.len, head, (size_t)head_len);
+	ck_assert(found != NULL);
+	found += head_len;
+	found += 4 + (numbers[_i].last ? ((size_t)found[2] << 8 | found[3]) - 1 : 0);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	*found = numbers[_i].as;
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), -EBADMSG);
+	maker_free(&m);
+}
+END_TEST
+
 START_TEST(a_dictionary_has_no_more_entries_than_there_are_events)
 {
 	static const struct {
@@ -881,7 +938,7 @@ main(void)
 {
 	TCase *t = tcase_create("batch");
 
-	tcase_add_loop_test(t, what_was_added_is_read_back_in_order, 0, 7);
+	tcase_add_loop_test(t, what_was_added_is_read_back_in_order, 0, 8);
 	tcase_add_test(t, a_batch_without_events_has_its_ledger);
 	tcase_add_test(t, every_reason_of_the_ledger_survives);
 	tcase_add_loop_test(t, the_promised_arena_and_buffer_hold_the_widest_batch, 0, 15);
@@ -894,6 +951,8 @@ main(void)
 	tcase_add_loop_test(t, a_forged_document_is_refused, 0, sizeof(forged) / sizeof(forged[0]));
 	tcase_add_loop_test(t, a_column_that_goes_on_behind_its_last_event_is_refused, 0,
 			    BATCH_COLUMNS);
+	tcase_add_loop_test(t, numbers_have_one_form, 0, 16);
+	tcase_add_loop_test(t, a_number_out_of_bounds_is_refused, 0, 9);
 	tcase_add_loop_test(t, a_dictionary_has_no_more_entries_than_there_are_events, 0, 4);
 	tcase_add_loop_test(t, the_golden_document_is_written_and_read, 0, BATCH_VERSION);
 	tcase_add_test(t, the_golden_frame_is_written_and_read);

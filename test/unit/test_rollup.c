@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "central/rollup.h"
+#include "proto/ua_class.h"
 #include "make_batch.h"
 
 #define NOON INT64_C(1795345200000) /* 2026-11-22T13:00 in Paris */
@@ -15,16 +16,22 @@ setup(void)
 }
 
 static struct rollup_group *
-group(struct maker *m, const uint8_t *skip)
+group_document(struct maker *m, const uint8_t *skip)
 {
 	struct rollup_group *g;
 	struct batch b;
 
-	maker_finish(m);
 	ck_assert_int_eq(batch_decode(m->doc, m->doc_len, &b), 0);
 	ck_assert_int_eq(rollup_group_batch(&b, skip, &g), 0);
 	memset(m->doc, 0, m->doc_len); /* the group keeps nothing of it */
 	return g;
+}
+
+static struct rollup_group *
+group(struct maker *m, const uint8_t *skip)
+{
+	maker_finish(m);
+	return group_document(m, skip);
 }
 
 /* The one row of that key, or NULL. */
@@ -117,8 +124,10 @@ END_TEST
 
 START_TEST(rows_come_sorted_by_key_and_once)
 {
+	uint8_t key[2][ROLLUP_KEY_MAX];
 	struct rollup_group *g;
 	struct text last = {0};
+	struct rollup_key k;
 	struct maker m;
 	struct event e;
 	size_t i, wrong = 0;
@@ -132,8 +141,12 @@ START_TEST(rows_come_sorted_by_key_and_once)
 	}
 	g = group(&m, NULL);
 	for (i = 0; i < rollup_group_rows(g); i++) {
-		wrong += i && text_cmp(last, rollup_group_key(g, i)) >= 0;
-		last = rollup_group_key(g, i);
+		struct text now = {(const char *)key[i % 2], 0};
+
+		rollup_group_row(g, i, &k);
+		now.len = rollup_key_encode(&k, key[i % 2], sizeof(key[0]));
+		wrong += i && text_cmp(last, now) >= 0;
+		last = now;
 	}
 	ck_assert_uint_gt(i, 1000);
 	ck_assert_uint_eq(wrong, 0);
@@ -183,6 +196,224 @@ START_TEST(groups_equal_a_plain_count)
 		rows++;
 	}
 	ck_assert_uint_eq(rows, CONTENTS);
+	rollup_group_free(g);
+	maker_free(&m);
+}
+END_TEST
+
+/* -- against adding every event by itself -- */
+
+struct shape {
+	unsigned events, contents, visitors, sites, hours, skipped_in_100;
+};
+
+static const struct shape shapes[] = {{1, 1, 1, 1, 1, 0},
+				      {2000, 1, 5000, 1, 1, 0},
+				      {2000, 300, 40, 1, 2, 20},
+				      {2000, 5, 50, 3, 3000, 0},
+				      {2500, 3000, 2000, 5, 40, 50},
+				      {BATCH_BLOCK, 7, 3, 1, 1, 0},
+				      {BATCH_BLOCK + 1, 7, 3, 5, 70, 99}};
+
+#define SMALL_KEY 160
+
+struct addition {
+	uint8_t key[SMALL_KEY];
+	size_t len;
+	uint32_t event;
+};
+
+/* Every field depends on n; values are whole, so that their sum does not depend on the order. */
+static struct event
+event_of(const struct shape *s, uint64_t n)
+{
+	static const char *const sites[] = {"default", "b", "c", "a-longer-one", "default2"};
+	static const char *const names[] = {"view", "play", "download"};
+	static const char *const hosts[] = {"", "example.org", "b.test", "a.b.test"};
+	static const char *const slugs[] = {"article", "article/1", "article/10", "article/2", "z"};
+	uint64_t r = visitor_of(n * 3), q = visitor_of(n * 3 + 1);
+	struct event e = view_of(NOON + (int64_t)(visitor_of(n * 3 + 2) % s->hours) * HOUR_MS / 2,
+				 (unsigned)(r % s->contents), (r >> 20) % s->visitors);
+
+	e.type = r >> 40 & 1 ? TEXT_LIT("video") : TEXT_LIT("pdf");
+	e.site = text_of(sites[q % s->sites]);
+	e.name = text_of(names[(q >> 8) % 3]);
+	e.referrer = text_of(hosts[q >> 16 & 3]);
+	if (q >> 18 & 1)
+		memcpy(e.country, q >> 19 & 1 ? "FR" : "DE", 2);
+	if (q >> 20 & 1) {
+		e.has_uuid = false;
+		e.id = text_of(slugs[r % s->contents % 5]);
+	}
+	memcpy(e.uuid + 12, &r, r >> 50 & 1 ? 2 : 0);
+	e.browser = q >> 24 & 31 ? q >> 24 & 3 : 250;
+	e.system = q >> 29 & 3;
+	e.device = q >> 31 & 3;
+	e.source = q >> 33 & 1 ? SOURCE_DATAGRAM : SOURCE_BEACON;
+	e.repeat = q >> 34 & 1;
+	e.has_value = (q >> 35 & 3) == 0;
+	e.value = (double)(q >> 40) - (1 << 23);
+	return e;
+}
+
+static struct text
+key_of(const struct event *e, enum dim d, char *buf)
+{
+	struct batch_content c = {.type = e->type, .id = e->id, .has_uuid = e->has_uuid};
+
+	memcpy(c.uuid, e->uuid, sizeof(c.uuid));
+	switch (d) {
+	case DIM_CONTENT:
+		return (struct text){buf, rollup_content_key(&c, buf, ROLLUP_CONTENT_KEY_MAX)};
+	case DIM_TYPE:
+		return e->type;
+	case DIM_EVENT:
+		return e->name;
+	case DIM_REFERRER:
+		return e->referrer;
+	case DIM_BROWSER:
+		return text_of(ua_browser_name(e->browser == 250 ? 0 : e->browser));
+	case DIM_SYSTEM:
+		return text_of(ua_system_name(e->system));
+	case DIM_DEVICE:
+		return text_of(ua_device_name(e->device));
+	case DIM_COUNTRY:
+		return (struct text){e->country, e->country[0] ? 2 : 0};
+	case DIM_NODE:
+		return TEXT_LIT("web-1");
+	case DIM_SOURCE:
+		return text_of(source_name(e->source));
+	case DIM_SITE:
+	case DIM_N:
+	default:
+		return (struct text){NULL, 0};
+	}
+}
+
+static size_t
+additions_of(const struct event *e, uint32_t event, struct addition *a)
+{
+	char buf[ROLLUP_CONTENT_KEY_MAX];
+	size_t n = 0;
+	unsigned g, d;
+
+	for (g = 0; g < GRAIN_N; g++) {
+		for (d = 0; d < DIM_N; d++, n++) {
+			struct rollup_key k = {(enum grain)g,
+					       calendar_start((enum grain)g, e->ts_ms), (enum dim)d,
+					       e->site, key_of(e, (enum dim)d, buf)};
+
+			a[n].len = rollup_key_encode(&k, a[n].key, SMALL_KEY);
+			a[n].event = event;
+			if (a[n].len == 0)
+				ck_abort_msg("a key longer than this test thinks");
+		}
+	}
+	return n;
+}
+
+static int
+addition_order(const void *x, const void *y)
+{
+	const struct addition *a = x, *b = y;
+	int c = text_cmp((struct text){(const char *)a->key, a->len},
+			 (struct text){(const char *)b->key, b->len});
+
+	return c ? c : (a->event > b->event) - (a->event < b->event);
+}
+
+static void
+add_one(struct rollup_row *r, const struct event *e)
+{
+	r->events++;
+	r->repeats += e->repeat;
+	if (sketch_add(&r->visitors, e->visitor) < 0)
+		abort();
+	if (e->has_value)
+		rollup_row_add_value(r, e->value);
+}
+
+/* Key and stored bytes are those of row i. */
+static bool
+is_row(const struct rollup_group *g, size_t i, const struct addition *a,
+       const struct rollup_row *want)
+{
+	static uint8_t value[2][ROLLUP_VALUE_MAX];
+	uint8_t key[ROLLUP_KEY_MAX];
+	struct rollup_key k;
+	const struct rollup_row *r = rollup_group_row(g, i, &k);
+	size_t n = rollup_row_encode(want, value[0], ROLLUP_VALUE_MAX);
+
+	return rollup_key_encode(&k, key, sizeof(key)) == a->len &&
+	       memcmp(key, a->key, a->len) == 0 &&
+	       rollup_row_encode(r, value[1], ROLLUP_VALUE_MAX) == n &&
+	       memcmp(value[0], value[1], n) == 0;
+}
+
+START_TEST(a_group_is_what_adding_each_event_by_itself_gives)
+{
+	const struct shape *s = &shapes[_i];
+	struct addition *a = malloc(s->events * GRAIN_N * DIM_N * sizeof(*a));
+	uint8_t *skip = calloc(s->events, 1);
+	size_t n = 0, from, until, row = 0, wrong = 0;
+	struct rollup_group *g;
+	struct maker m;
+	struct event e;
+	uint32_t i;
+
+	maker_begin(&m, "web-1", 1, 1, NOON, s->events);
+	for (i = 0; i < s->events; i++) {
+		e = event_of(s, i);
+		maker_add(&m, &e);
+		skip[i] = visitor_of(i + 5000000) % 100 < s->skipped_in_100;
+		if (!skip[i])
+			n += additions_of(&e, i, a + n);
+	}
+	g = group(&m, skip);
+	qsort(a, n, sizeof(*a), addition_order);
+	for (from = 0; from < n; from = until, row++) {
+		struct rollup_row want;
+		struct rollup_key k;
+
+		ck_assert(rollup_key_decode(a[from].key, a[from].len, &k));
+		rollup_row_init(&want, k.dim);
+		for (until = from; until < n; until++) {
+			if (a[until].len != a[from].len ||
+			    memcmp(a[until].key, a[from].key, a[from].len) != 0)
+				break;
+			e = event_of(s, a[until].event);
+			add_one(&want, &e);
+		}
+		wrong += row >= rollup_group_rows(g) || !is_row(g, row, &a[from], &want);
+		rollup_row_fini(&want);
+	}
+	ck_assert_uint_eq(row, rollup_group_rows(g));
+	ck_assert_uint_eq(wrong, 0);
+	rollup_group_free(g);
+	maker_free(&m);
+	free(a);
+	free(skip);
+}
+END_TEST
+
+/* No writer does that; a reader must not count him twice. */
+START_TEST(a_visitor_that_a_batch_lists_twice_is_one)
+{
+	struct event a = view_of(NOON, 1, 1), b = view_of(NOON, 1, 2);
+	struct rollup_group *g;
+	struct maker m;
+	uint8_t *at;
+
+	maker_begin(&m, "web-1", 1, 1, NOON, 2);
+	maker_add(&m, &a);
+	maker_add(&m, &b);
+	maker_finish(&m);
+	at = memmem(m.doc, m.doc_len, &b.visitor, sizeof(b.visitor));
+	ck_assert(at != NULL);
+	memcpy(at, &a.visitor, sizeof(a.visitor));
+	g = group_document(&m, NULL);
+	has(find(g, GRAIN_HOUR, NOON, DIM_SITE, ""), 2, 0, 1);
+	has(find(g, GRAIN_DAY, calendar_start(GRAIN_DAY, NOON), DIM_TYPE, "video"), 2, 0, 1);
 	rollup_group_free(g);
 	maker_free(&m);
 }
@@ -414,6 +645,9 @@ main(void)
 	tcase_add_test(t, every_dimension_of_every_grain_gets_each_event);
 	tcase_add_test(t, rows_come_sorted_by_key_and_once);
 	tcase_add_test(t, groups_equal_a_plain_count);
+	tcase_add_loop_test(t, a_group_is_what_adding_each_event_by_itself_gives, 0,
+			    sizeof(shapes) / sizeof(shapes[0]));
+	tcase_add_test(t, a_visitor_that_a_batch_lists_twice_is_one);
 	tcase_add_test(t, skipped_events_leave_no_trace);
 	tcase_add_test(t, an_empty_batch_gives_no_rows);
 	tcase_add_test(t, events_belong_to_the_periods_of_the_zone);

@@ -134,50 +134,80 @@ START_TEST(merging_is_commutative_associative_and_idempotent)
 }
 END_TEST
 
+static int
+hash_order(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
 START_TEST(order_and_repeats_do_not_matter)
 {
 	static const size_t sizes[] = {1, 5, 512, 513, 4096, 4097, 20000};
 	const struct sketch_form *form = forms[_i % 2];
 	size_t n = sizes[_i / 2], i;
-	uint64_t *h = malloc(2 * n * sizeof(*h)), seed = 77;
-	struct sketch one, back, many, repeats;
+	uint64_t *h = malloc(n * sizeof(*h)), seed = 77;
+	struct sketch one, back, sorted, lent;
+	int err = 0;
 
 	for (i = 0; i < n; i++)
-		h[i] = h[n + i] = uniform(&seed);
-	sketch_init(&one, form), sketch_init(&back, form);
-	sketch_init(&many, form), sketch_init(&repeats, form);
+		h[i] = uniform(&seed);
+	sketch_init(&one, form), sketch_init(&back, form), sketch_init(&sorted, form);
 	for (i = 0; i < n; i++) {
-		ck_assert_int_eq(sketch_add(&one, h[i]), 0);
-		ck_assert_int_eq(sketch_add(&back, h[n - 1 - i]), 0);
+		err |= sketch_add(&one, h[i]) | sketch_add(&one, h[i / 2]);
+		err |= sketch_add(&back, h[n - 1 - i]);
 	}
-	ck_assert_int_eq(sketch_add_many(&repeats, h + n / 2, n), 0); /* h, turned round */
-	ck_assert(same(&one, &repeats) && same(&one, &back));
-	ck_assert_int_eq(sketch_add_many(&many, h, 2 * n), 0);
-	ck_assert(same(&one, &many));
-	sketch_fini(&one), sketch_fini(&back), sketch_fini(&many), sketch_fini(&repeats);
+	qsort(h, n, sizeof(*h), hash_order);
+	for (i = 0; i < n; i++)
+		err |= sketch_append(&sorted, h[i]);
+	err |= sketch_of(form, h, n, &lent);
+	ck_assert_int_eq(err, 0);
+	ck_assert(same(&one, &back) && same(&one, &sorted) && same(&one, &lent));
+	sketch_fini(&one), sketch_fini(&back), sketch_fini(&sorted), sketch_fini(&lent);
 	free(h);
+}
+END_TEST
+
+START_TEST(lent_hashes_stay_as_they_are)
+{
+	uint64_t h[512] = {0}, seed = 3;
+	struct sketch lent, other = filled(&sketch_small, 4, 3),
+			    again = filled(&sketch_small, 4, 3);
+	size_t n = _i ? 512 : 100, i;
+
+	for (i = 0; i < n; i++)
+		h[i] = uniform(&seed);
+	qsort(h, n, sizeof(*h), hash_order);
+	ck_assert_int_eq(sketch_of(&sketch_small, h, n, &lent), 0);
+	ck_assert_int_eq(sketch_merge(&other, &lent), 0);
+	ck_assert(lent.hash == h);
+	ck_assert_int_eq(sketch_merge(&lent, &again), 0); /* now it has its own */
+	ck_assert(lent.hash != h && same(&lent, &other));
+	for (i = 0, seed = 3; i < n; i++) {
+		uint64_t v = uniform(&seed);
+
+		ck_assert(bsearch(&v, h, n, sizeof(*h), hash_order) != NULL);
+	}
+	sketch_fini(&lent), sketch_fini(&other), sketch_fini(&again);
 }
 END_TEST
 
 START_TEST(hashes_that_are_not_uniform_are_still_a_set)
 {
 	static const uint64_t edges[] = {0, 1, 2, UINT64_MAX, UINT64_MAX - 1, UINT64_C(1) << 63};
-	uint64_t h[3000];
 	struct sketch s, t;
-	size_t i;
+	uint64_t i;
 
 	sketch_init(&s, &sketch_site);
 	sketch_init(&t, &sketch_site);
 	for (i = 0; i < 3000; i++)
-		h[i] = (3000 - i) / 2;
-	ck_assert_int_eq(sketch_add_many(&s, h, 3000), 0);
+		ck_assert_int_eq(sketch_add(&s, (3000 - i) / 2), 0);
 	ck_assert_uint_eq(sketch_count(&s), 1501);
-	for (i = 0; i < 6; i++) {
-		h[i] = edges[i];
+	for (i = 0; i < 6; i++)
 		ck_assert_int_eq(sketch_add(&t, edges[i]), 0);
-	}
 	ck_assert_uint_eq(sketch_count(&t), 6);
-	ck_assert_int_eq(sketch_add_many(&s, h, 6), 0);
+	ck_assert_int_eq(sketch_merge(&s, &t), 0);
 	ck_assert_uint_eq(sketch_count(&s), 1504);
 	sketch_fini(&s), sketch_fini(&t);
 }
@@ -325,6 +355,7 @@ main(void)
 	tcase_add_loop_test(t, estimates_stay_within_three_sigma, 0, 8);
 	tcase_add_loop_test(t, merging_is_commutative_associative_and_idempotent, 0, 16);
 	tcase_add_loop_test(t, order_and_repeats_do_not_matter, 0, 14);
+	tcase_add_loop_test(t, lent_hashes_stay_as_they_are, 0, 2);
 	tcase_add_test(t, hashes_that_are_not_uniform_are_still_a_set);
 	tcase_add_test(t, other_forms_merge_only_while_exact);
 	tcase_add_loop_test(t, stored_form_reads_back, 0, 16);
