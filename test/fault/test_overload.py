@@ -21,7 +21,7 @@ import uuid
 
 import pytest
 
-from farm import BROWSER, PATIENCE, midday_zone, request, wait_for
+from farm import BIN, BROWSER, PATIENCE, midday_zone, request, wait_for
 from flood import HTTP_CONTENT, UDP_CONTENT, Flood
 from load import CONTENTS, Offers
 
@@ -45,7 +45,7 @@ BOUND = (
     + 65 * 8192  # datagrams of one call
     + 4 * MIB  # one segment on its way to a batch: arena, columns, compressed; one batch being sent
 )
-if "release" not in os.environ.get("FOOTFALL_BIN", "release"):
+if not BIN.name.startswith("release"):
     BOUND *= 16  # sanitizers' shadows are not the agent's
 
 
