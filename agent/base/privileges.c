@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -53,21 +54,37 @@ empty_bounding_set(void)
 		(void)prctl(PR_CAPBSET_DROP, c, 0, 0, 0);
 }
 
+/* 1 when there are any, 0, or -errno. */
+static int
+has_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct set[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	uint32_t all = 0;
+	unsigned i;
+
+	if (syscall(SYS_capget, &header, set) < 0)
+		return -errno;
+	for (i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		all |= set[i].effective | set[i].permitted | set[i].inheritable;
+	return all != 0;
+}
+
+/* Only where there are any: systemd's filters refuse the call as such (~@privileged). Ambient ones end
+ * with the inheritable ones. */
 static int
 give_up_capabilities(char ret_fault[PRIVILEGES_FAULT_MAX])
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct set[_LINUX_CAPABILITY_U32S_3] = {{0}};
-	unsigned i;
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	int has = has_capabilities();
 
-	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (syscall(SYS_capset, &header, set) < 0 || syscall(SYS_capget, &header, set) < 0)
-		return fault(ret_fault, -errno, "capabilities cannot be given up: %s",
-			     strerror(errno));
-	for (i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
-		if (set[i].effective | set[i].permitted | set[i].inheritable)
-			return fault(ret_fault, -EPERM, "capabilities remain");
-	return 0;
+	if (has > 0)
+		has = syscall(SYS_capset, &header, none) < 0 ? -errno : has_capabilities();
+	if (has == 0)
+		return 0;
+	return fault(ret_fault, has < 0 ? has : -EPERM, "capabilities cannot be given up: %s",
+		     has < 0 ? strerror(-has) : "some remain");
 }
 
 /* -- the user -- */

@@ -1,7 +1,10 @@
 """Fixtures of the scenario tests: a fresh farm per test or per module."""
 
+import os
 import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -22,6 +25,19 @@ def module_farm(tmp_path_factory):
     it = farm_lib.Farm(tmp_path_factory.mktemp("farm"))
     yield it
     it.close()
+
+
+@pytest.fixture
+def open_farm(monkeypatch):
+    """A farm in a folder that other users may enter."""
+    options = os.environ.get("ASAN_OPTIONS", "")  # the leak checker traces, which is refused then
+    monkeypatch.setenv("ASAN_OPTIONS", options + ":detect_leaks=0")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="footfall-privileges-"))
+    directory.chmod(0o755)
+    it = farm_lib.Farm(directory)
+    yield it
+    it.close()
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

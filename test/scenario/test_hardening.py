@@ -6,11 +6,14 @@ branches in every object of ours where the machine has them (the C library's own
 so that the linked program is not marked as a whole); and how little the systemd units leave open.
 """
 
+import ctypes
+import os
 import pathlib
 import platform
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -87,3 +90,55 @@ def test_the_units_leave_little_to_a_program_that_was_taken_over(tmp_path, name)
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert re.search(r"Overall exposure level for .*: [01]\.\d|: 2\.0", done.stdout)
+
+
+# Becomes a user without rights, loads systemd's own filter and goes on as the program
+CONFINED = """
+import ctypes, os, sys
+user, names, *command = sys.argv[1:]
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+allow, refuse = 0x7FFF0000, 0x00050001  # EPERM
+filter_ = ctypes.c_void_p(seccomp.seccomp_init(allow))
+for name in names.split():
+    number = seccomp.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:
+        assert seccomp.seccomp_rule_add(filter_, refuse, number, 0) == 0, name
+os.setgroups([])
+os.setresgid(int(user), int(user), int(user))
+os.setresuid(int(user), int(user), int(user))
+assert seccomp.seccomp_load(filter_) == 0
+os.execv(command[0], command)
+"""
+
+
+def calls_in(group):
+    """The system calls of one of systemd's groups and of those within."""
+    command = ["systemd-analyze", "--no-pager", "syscall-filter", group]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name in re.findall(r"^    (@?\w[\w-]*)$", out, re.M):
+        yield from calls_in(name) if name.startswith("@") else [name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_both_programs_run_under_the_units_filter(open_farm):
+    """What SystemCallFilter=~@privileged @resources of the units refuses is needed for nothing."""
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        pytest.skip("needs libseccomp")
+    refused = sorted({*calls_in("@privileged"), *calls_in("@resources")})
+    assert "capset" in refused and "setuid" in refused and len(refused) > 40
+    nobody = 65534
+    for program in (open_farm.central(), open_farm.agent("web-1")):
+        shutil.chown(program.directory, nobody)
+        plain = program.command
+        program.command = lambda *words, plain=plain: [
+            sys.executable, "-c", CONFINED, str(nobody), " ".join(refused), *plain(*words)
+        ]
+        program.start()
+        status = pathlib.Path(f"/proc/{program.process.pid}/status").read_text()
+        assert re.search(r"^Seccomp:\s+2$", status, re.M)
+        program.stop()
+        assert "level=error" not in program.log(), program.log()

@@ -16,31 +16,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import uuid
 
 import pytest
 
-import farm as farm_lib
 from farm import PATIENCE, BROWSER, midday_zone, request, today_in, wait_for
 
 USER = "nobody"  # every system has it, and nothing belongs to it
 ZONE = midday_zone()
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-
-
-@pytest.fixture
-def open_farm(monkeypatch):
-    """A farm in a folder that other users may enter."""
-    options = os.environ.get("ASAN_OPTIONS", "")  # the leak checker traces, which is refused then
-    monkeypatch.setenv("ASAN_OPTIONS", options + ":detect_leaks=0")
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="footfall-privileges-"))
-    directory.chmod(0o755)
-    it = farm_lib.Farm(directory)
-    yield it
-    it.close()
-    shutil.rmtree(directory)
 
 
 def owned(agent):
