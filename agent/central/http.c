@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/http_head.h"
 #include "base/log.h"
 #include "base/passed.h"
 #include "base/socket.h"
 #include "central/http_internal.h"
 
 #define IDLE_S 60         /* without a byte: closed by libmicrohttpd */
-#define REQUEST_MAX_S 300 /* a request that takes longer is cut off: 64 MB at 2 Mbit/s pass */
+#define HEAD_MAX_S 90     /* a head that takes longer to come, or its first byte, is cut off */
+#define REQUEST_MAX_S 300 /* and a body, for which somebody stands: 64 MB at 2 Mbit/s pass */
 #define SWEEP_S 5
+#define PER_ADDRESS 256 /* of HTTP_CONNECTIONS; this machine's own are not limited: proxies */
 #define STEP_MS 10      /* how late the end of a drain is noticed */
 #define FRESH_MS 1000   /* a new connection's first request takes no longer to come, or is none */
 #define FINISH_MS 2000  /* for connections whose requests are answered */
@@ -45,6 +48,18 @@ http_address(const struct http_server *s, size_t i)
 
 /* -- connections and their age: libmicrohttpd's timeout is for inactivity only -- */
 
+static enum MHD_Result
+connection_admit(void *cls, const struct sockaddr *peer, socklen_t len)
+{
+	struct http_server *s = cls;
+
+	(void)len;
+	if (peer_limit_enter(s->peers, peer) || socket_is_local(peer))
+		return MHD_YES;
+	peer_limit_leave(s->peers, peer);
+	return MHD_NO;
+}
+
 static void
 connection_started(struct http_server *s, struct MHD_Connection *connection, void **context)
 {
@@ -68,10 +83,14 @@ connection_started(struct http_server *s, struct MHD_Connection *connection, voi
 
 /* Called before the descriptor is closed, so the sweeper never meets its next owner. */
 static void
-connection_closed(struct http_server *s, void **context)
+connection_closed(struct http_server *s, struct MHD_Connection *connection, void **context)
 {
 	struct http_connection *c = *context;
+	const union MHD_ConnectionInfo *peer =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
+	if (peer)
+		peer_limit_leave(s->peers, peer->client_addr);
 	*context = NULL;
 	if (!c)
 		return;
@@ -92,17 +111,18 @@ notify_connection(void *cls, struct MHD_Connection *connection, void **context,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 		connection_started(cls, connection, context);
 	else
-		connection_closed(cls, context);
+		connection_closed(cls, connection, context);
 }
 
 static void
 sweep(struct http_server *s)
 {
-	int64_t oldest_us = mono_now().us - REQUEST_MAX_S * INT64_C(1000000);
+	int64_t now_us = mono_now().us;
 	const struct http_connection *c;
 
 	for (c = s->connections; c; c = c->next)
-		if (c->since.us < oldest_us)
+		if (now_us - c->since.us >
+		    (c->busy ? REQUEST_MAX_S : HEAD_MAX_S) * INT64_C(1000000))
 			shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -202,13 +222,19 @@ start_daemon(struct http_server *s, size_t i)
 	}
 	more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	s->daemon[i] = MHD_start_daemon(
-	    flags, 0, NULL, NULL, http_handle, s, MHD_OPTION_EXTERNAL_LOGGER, complain, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, s->fd[i], MHD_OPTION_NOTIFY_COMPLETED, http_completed, s,
-	    MHD_OPTION_NOTIFY_CONNECTION, notify_connection, s, MHD_OPTION_CONNECTION_LIMIT,
+	    flags, 0, connection_admit, s, http_handle, s, MHD_OPTION_EXTERNAL_LOGGER, complain,
+	    NULL, MHD_OPTION_LISTEN_SOCKET, s->fd[i], MHD_OPTION_NOTIFY_COMPLETED, http_completed,
+	    s, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, s, MHD_OPTION_CONNECTION_LIMIT,
 	    (unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-	    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
-	    more, s->setup.tls_cert ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, TLS_PRIORITIES,
+	    MHD_OPTION_URI_LOG_CALLBACK, http_target_seen, s,
+#if MHD_VERSION >= 0x00097701
+	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+#else
+	    MHD_OPTION_STRICT_FOR_CLIENT, s->hidden_lines ? 0 : 1, /* as node/ingest_http.c says */
+#endif
+	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more,
+	    s->setup.tls_cert ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, TLS_PRIORITIES,
 	    MHD_OPTION_END);
 	if (s->daemon[i])
 		return 0;
@@ -255,6 +281,10 @@ http_open(char *const *listen, size_t n, struct http_server **ret_server)
 	if (!s)
 		return -ENOMEM;
 	s->n = n;
+	if (peer_limit_new(PER_ADDRESS, &s->peers) < 0) {
+		free(s);
+		return -ENOMEM;
+	}
 	init_locks(s);
 	for (i = 0; i < HTTP_LISTEN_MAX; i++)
 		s->fd[i] = -1;
@@ -275,6 +305,7 @@ http_start(struct http_server *s, const struct http_setup *setup)
 	int err = 0;
 
 	s->setup = *setup;
+	s->hidden_lines = http_head_is_hidden(MHD_get_version());
 	MHD_set_panic_func(panic, NULL);
 	for (i = 0; i < s->n && !err; i++)
 		err = start_daemon(s, i);
@@ -381,5 +412,6 @@ http_stop(struct http_server *s, int64_t drain_ms)
 	}
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
+	peer_limit_free(s->peers);
 	free(s);
 }

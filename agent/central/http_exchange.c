@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/crash_point.h"
+#include "base/http_guard.h"
 #include "base/socket.h"
 #include "central/http_internal.h"
 
@@ -175,35 +176,53 @@ queue_answer(struct http_server *s, struct exchange *x)
 	return result;
 }
 
+struct http_connection *
+http_connection_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 /* -- guard: requests that a proxy in front might read otherwise than libmicrohttpd -- */
 
-struct guard {
-	unsigned lengths, encodings;
-	bool bad_name;
-};
-
 static enum MHD_Result
-guard_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+guard_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+	     const char *value, size_t value_len)
 {
-	struct guard *g = cls;
-
 	(void)kind;
-	(void)value;
-	g->lengths += strcasecmp(name, "Content-Length") == 0;
-	g->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
-	g->bad_name |= name[strcspn(name, " \t")] != '\0';
-	return MHD_YES;
+	return http_guard_see(cls, (struct text){name, name_len}, (struct text){value, value_len})
+		   ? MHD_YES
+		   : MHD_NO;
 }
 
 static bool
-guard_passes(struct exchange *x)
+head_is_clear(struct http_server *s, struct exchange *x, const char *method, const char *version,
+	      struct http_guard *g)
 {
-	struct guard g = {0, 0, false};
+	const struct http_connection *c = http_connection_of(x->request.connection);
+	const struct text none = {NULL, 0};
+	const union MHD_ConnectionInfo *len = NULL;
 
-	MHD_get_connection_values(x->request.connection, MHD_HEADER_KIND, guard_header, &g);
-	if (g.bad_name || g.lengths > 1)
+	if (!http_guard_begin(g, method, c ? c->target : none, version))
+		return false;
+	MHD_get_connection_values_n(x->request.connection, MHD_HEADER_KIND, guard_header, g);
+	if (s->hidden_lines)
+		len = MHD_get_connection_info(x->request.connection,
+					      MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return http_guard_done(g, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
+			       len ? len->header_size : 0);
+}
+
+static bool
+guard_passes(struct http_server *s, struct exchange *x, const char *method, const char *version)
+{
+	struct http_guard g = {0};
+
+	if (!head_is_clear(s, x, method, version, &g))
 		http_answer_error(&x->answer, 400, "malformed headers");
-	else if (g.encodings)
+	else if (g.chunked)
 		http_answer_error(&x->answer, 411,
 				  "send the body with Content-Length, not chunked");
 	else
@@ -312,18 +331,14 @@ is_not_worth_draining(const struct exchange *x)
 static void
 mark(struct http_server *s, struct MHD_Connection *connection, bool busy)
 {
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct http_connection *c = info ? info->socket_context : NULL;
+	struct http_connection *c = http_connection_of(connection);
 
 	if (!c)
 		return;
 	pthread_mutex_lock(&s->lock);
 	c->busy = busy;
-	if (!busy) {
-		c->served = true;
-		c->since = mono_now();
-	}
+	c->served = c->served || !busy;
+	c->since = mono_now();
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -346,9 +361,9 @@ exchange_new(struct http_server *s, struct MHD_Connection *connection, const cha
 }
 
 static enum MHD_Result
-begin(struct http_server *s, struct exchange *x, const char *method)
+begin(struct http_server *s, struct exchange *x, const char *method, const char *version)
 {
-	bool ok = guard_passes(x) && find_route(s, x, method);
+	bool ok = guard_passes(s, x, method, version) && find_route(s, x, method);
 
 	if (ok && x->route->admit)
 		ok = x->route->admit(s->setup.ctx, &x->request, &x->answer);
@@ -381,10 +396,9 @@ http_handle(void *cls, struct MHD_Connection *connection, const char *url, const
 	struct http_server *s = cls;
 	struct exchange *x = *req_cls;
 
-	(void)version;
 	if (!x) {
 		x = *req_cls = exchange_new(s, connection, url);
-		return x ? begin(s, x, method) : MHD_NO;
+		return x ? begin(s, x, method, version) : MHD_NO;
 	}
 	if (*upload_data_size > 0) {
 		gather(x, upload_data, *upload_data_size);
@@ -394,6 +408,31 @@ http_handle(void *cls, struct MHD_Connection *connection, const char *url, const
 	if (!x->answered)
 		x->route->serve(s->setup.ctx, &x->request, &x->answer);
 	return queue_answer(s, x);
+}
+
+void *
+http_target_seen(void *cls, const char *target, struct MHD_Connection *connection)
+{
+	struct http_connection *c = http_connection_of(connection);
+	struct text t = text_of(target);
+
+	(void)cls;
+	if (c)
+		c->target = http_target_is_plain(t) ? t : (struct text){NULL, 0};
+	return NULL; /* of the exchange, until the headers are here */
+}
+
+/* A request whose headers libmicrohttpd refused and answered by itself. */
+static void
+count_refusal(struct http_server *s, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+
+	if (info)
+		atomic_fetch_add_explicit(
+		    &s->count[HTTP_OTHER][info->http_status % HTTP_STATUS_MAX], 1,
+		    memory_order_relaxed);
 }
 
 void
@@ -406,8 +445,10 @@ http_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
 	(void)why;
 	*req_cls = NULL;
 	mark(s, connection, false);
-	if (!x)
+	if (!x) {
+		count_refusal(s, connection);
 		return;
+	}
 	CRASH_POINT_OF("http_after_answer", x->route ? x->route->path : "");
 	atomic_fetch_sub(&s->bodies_bytes, x->counted);
 	atomic_fetch_sub(&s->active, 1);

@@ -7,16 +7,20 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "base/peer_limit.h"
+#include "base/text.h"
 #include "central/http.h"
 
 #define HTTP_STATUS_MAX 600
 
-/* A connection as the sweeper sees it; guarded by the server's lock. */
 struct http_connection {
+	/* owner only: of the request, as http_guard_begin wants it */
+	struct text target;
+	/* guarded by the server's lock: as the sweeper sees it */
 	struct http_connection *next, **back;
 	int fd;
 	struct mono_us opened;
-	struct mono_us since; /* its start, or the end of its latest request */
+	struct mono_us since; /* its start, or when busy changed */
 	bool busy;            /* between the headers of a request and the end of its answer */
 	bool served;          /* at least one answer */
 	bool hung_up;
@@ -29,7 +33,9 @@ struct http_server {
 	struct MHD_Daemon *daemon[HTTP_LISTEN_MAX];
 	int fd[HTTP_LISTEN_MAX];
 	char address[HTTP_LISTEN_MAX][HTTP_ADDRESS_MAX];
-	bool sweeping; /* the sweeper was started */
+	bool sweeping;     /* the sweeper was started */
+	bool hidden_lines; /* base/http_head.h: this libmicrohttpd must be watched */
+	struct peer_limit *peers;
 	pthread_t sweeper;
 
 	/* atomic */
@@ -45,10 +51,13 @@ struct http_server {
 	struct http_connection *connections;
 };
 
+struct http_connection *http_connection_of(struct MHD_Connection *connection);
+
 /* libmicrohttpd's callbacks; cls is the server. */
 enum MHD_Result http_handle(void *cls, struct MHD_Connection *connection, const char *url,
 			    const char *method, const char *version, const char *upload_data,
 			    size_t *upload_data_size, void **req_cls);
+void *http_target_seen(void *cls, const char *target, struct MHD_Connection *connection);
 void http_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
 		    enum MHD_RequestTerminationCode why);
 

@@ -32,7 +32,9 @@ send_bytes(struct MHD_Connection *connection, unsigned status, const char *type,
 	if (MHD_add_response_header(r, "Content-Type", type) == MHD_YES &&
 	    MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES &&
 	    (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
-	     MHD_add_response_header(r, "Allow", "GET, HEAD, POST") == MHD_YES))
+	     MHD_add_response_header(r, "Allow", "GET, HEAD, POST") == MHD_YES) &&
+	    (status != MHD_HTTP_BAD_REQUEST ||
+	     MHD_add_response_header(r, "Connection", "close") == MHD_YES))
 		done = MHD_queue_response(connection, status, r);
 	MHD_destroy_response(r);
 	return done;
@@ -140,21 +142,34 @@ answer(struct admin *a, struct MHD_Connection *connection, const char *url, cons
 }
 
 static enum MHD_Result
+refuse(struct MHD_Connection *connection)
+{
+	char *bytes = strdup("{\"error\":\"malformed headers\"}\n");
+
+	return bytes ? send_bytes(connection, MHD_HTTP_BAD_REQUEST, JSON_TYPE, bytes, strlen(bytes))
+		     : MHD_NO;
+}
+
+static enum MHD_Result
 request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
 	const char *version, const char *upload_data, size_t *upload_data_size, void **req_cls)
 {
 	static char seen;
+	enum MHD_Result done;
 
-	(void)version, (void)upload_data;
+	(void)upload_data;
 	if (!*req_cls) {
 		*req_cls = &seen;
-		return MHD_YES;
+		return admin_guard(cls, connection, method, version) ? MHD_YES : refuse(connection);
 	}
 	if (*upload_data_size > 0) {
 		*upload_data_size = 0; /* no page takes a body */
 		return MHD_YES;
 	}
-	return answer(cls, connection, url, method);
+	admin_mark(cls, connection, true);
+	done = answer(cls, connection, url, method);
+	admin_mark(cls, connection, false);
+	return done;
 }
 
 /* -- start and stop -- */
@@ -191,7 +206,9 @@ admin_open(const struct conf *c, struct admin **ret_admin)
 		return -ENOMEM;
 	a->started = wall_now();
 	a->started_mono = mono_now();
-	fd = open_listener(a, c->admin_listen);
+	fd = admin_conns_init(a);
+	if (fd == 0)
+		fd = open_listener(a, c->admin_listen);
 	if (fd < 0) {
 		free(a);
 		return fd;
@@ -205,14 +222,19 @@ int
 admin_start(struct admin *a, const struct admin_parts *parts)
 {
 	a->parts = *parts;
-	a->daemon =
-	    MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
-				 MHD_USE_POLL | MHD_USE_ITC,
-			     0, NULL, NULL, request, a, MHD_OPTION_LISTEN_SOCKET, a->listen_fd,
-			     MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS,
-			     MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-			     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_THREAD_STACK_SIZE,
-			     STACK, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+	/* one place more than there are, so that admin_accept is asked when they are taken */
+	a->daemon = MHD_start_daemon(
+	    MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+		MHD_USE_ITC,
+	    0, admin_accept, a, request, a, MHD_OPTION_LISTEN_SOCKET, a->listen_fd,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS + 1,
+	    MHD_OPTION_NOTIFY_CONNECTION, admin_notify, a, MHD_OPTION_URI_LOG_CALLBACK,
+	    admin_target_seen, a, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_THREAD_STACK_SIZE, STACK,
+#if MHD_VERSION >= 0x00097701
+	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+#endif
+	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (!a->daemon) {
 		log_error("libmicrohttpd does not start", "error=\"%s\"", strerror(errno));
 		return -EIO;
@@ -242,5 +264,6 @@ admin_stop(struct admin *a)
 		MHD_stop_daemon(a->daemon); /* closes the listening socket as well */
 	else
 		close(a->listen_fd);
+	admin_conns_fini(a);
 	free(a);
 }

@@ -1,68 +1,5 @@
 #include "node/header_guard.h"
 
-#include <strings.h>
-
-#include "base/http_head.h"
-
-/* Length first: most lines of a browser match none of the names, and this runs for every line. */
-#define IS(t, literal) \
-	((t).len == sizeof(literal) - 1 && strncasecmp((t).at, literal, sizeof(literal) - 1) == 0)
-
-static bool
-refuse(struct header_set *h, const char *fault)
-{
-	h->fault = fault;
-	return false;
-}
-
-static bool
-see_length(struct header_set *h, struct text value)
-{
-	uint64_t n = 0;
-	size_t i;
-
-	if (h->content_length.at)
-		return refuse(h, "Content-Length stands twice");
-	/* 18 digits cannot overflow; nothing that long is ever taken */
-	if (value.len == 0 || value.len > 18)
-		return refuse(h, "Content-Length is no number");
-	for (i = 0; i < value.len; i++) {
-		if (value.at[i] < '0' || value.at[i] > '9')
-			return refuse(h, "Content-Length is no number");
-		n = 10 * n + (uint64_t)(value.at[i] - '0');
-	}
-	h->content_length = value;
-	h->has_length = true;
-	h->length = n;
-	return true;
-}
-
-static bool
-see_coding(struct header_set *h, struct text value)
-{
-	if (h->transfer_encoding.at)
-		return refuse(h, "Transfer-Encoding stands twice");
-	if (!IS(value, "chunked"))
-		return refuse(h, "Transfer-Encoding is not chunked");
-	h->transfer_encoding = value;
-	h->chunked = true;
-	return true;
-}
-
-static bool
-see_host(struct header_set *h, struct text value)
-{
-	size_t i;
-
-	if (h->host.at)
-		return refuse(h, "Host stands twice");
-	for (i = 0; i < value.len; i++)
-		if (strchr(" \t,/@\\?#", value.at[i]))
-			return refuse(h, "Host is no host");
-	h->host = value;
-	return true;
-}
-
 /* Proxies add a line of their own instead of extending the client's: HAProxy does. The right-most
  * hop decides, so when the room ends the nearest line stands alone. */
 static void
@@ -135,16 +72,16 @@ see_other(struct header_set *h, struct text name, struct text value)
 {
 	if (keep(h, name, value))
 		return;
-	if (IS(name, "x-forwarded-for"))
+	if (HTTP_NAME_IS(name, "x-forwarded-for"))
 		see_hops(h, &h->x_forwarded_for, value);
-	else if (IS(name, "forwarded"))
+	else if (HTTP_NAME_IS(name, "forwarded"))
 		see_hops(h, &h->forwarded, value);
-	else if (IS(name, "sec-gpc") || IS(name, "dnt"))
+	else if (HTTP_NAME_IS(name, "sec-gpc") || HTTP_NAME_IS(name, "dnt"))
 		h->opted_out = h->opted_out || text_is(value, "1");
-	else if (IS(name, "expect"))
+	else if (HTTP_NAME_IS(name, "expect"))
 		h->expects = true;
-	else if (IS(name, "connection"))
-		h->closes = h->closes || !IS(value, "keep-alive");
+	else if (HTTP_NAME_IS(name, "connection"))
+		h->closes = h->closes || !HTTP_NAME_IS(value, "keep-alive");
 }
 
 void
@@ -156,33 +93,13 @@ header_set_init(struct header_set *h, char *join, struct text country_name)
 bool
 header_see(struct header_set *h, struct text name, struct text value)
 {
+	if (!http_guard_see(&h->guard, name, value))
+		return false;
 	if (!value.at)
-		value.at = ""; /* absent and empty differ here: a second line is one too many */
-	if (!http_is_token(name))
-		return refuse(h, "a header's name is no token");
-	if (http_has_control(value))
-		return refuse(h, "a header holds a control character");
-	if (IS(name, "content-length"))
-		return see_length(h, value);
-	if (IS(name, "transfer-encoding"))
-		return see_coding(h, value);
-	if (IS(name, "host"))
-		return see_host(h, value);
+		value.at = "";
 	if (h->country_name.len == name.len && name.len > 0 &&
 	    strncasecmp(h->country_name.at, name.at, name.len) == 0)
 		h->country = value; /* the last one is the nearest proxy's */
 	see_other(h, name, value);
-	return true;
-}
-
-bool
-header_done(struct header_set *h, bool http_1_0)
-{
-	if (h->chunked && h->has_length)
-		return refuse(h, "Transfer-Encoding beside Content-Length");
-	if (h->chunked && http_1_0)
-		return refuse(h, "Transfer-Encoding in HTTP/1.0");
-	if (!h->host.at && !http_1_0)
-		return refuse(h, "Host is missing");
 	return true;
 }

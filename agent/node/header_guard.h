@@ -1,10 +1,7 @@
 /* header_guard.h -- reads a request's headers once: refuses what two programs in a row would
  * understand differently, and keeps what a beacon needs.
  *
- * libmicrohttpd hands over several forms in which a proxy before us may have seen another request
- * than we do (request smuggling, RFC 9112 section 11.2): Content-Length twice or beside
- * Transfer-Encoding, codings other than chunked, names with blanks, several Hosts. Each is refused
- * and the connection closed; none is repaired.
+ * What is refused, and why, says base/http_guard.h.
  *
  * Threads:  plain values.
  * Memory:   texts point into the request's headers, or into the caller's join buffer.
@@ -12,26 +9,24 @@
 #ifndef NODE_HEADER_GUARD_H
 #define NODE_HEADER_GUARD_H
 
-#include "base/text.h"
+#include "base/http_guard.h"
 
 #define HEADER_JOIN_MAX 2048 /* forwarding headers that came in several lines, joined */
 
 struct header_set {
-	struct text host, origin, user_agent;
+	struct http_guard guard;
+	struct text origin, user_agent;
 	struct text x_forwarded_for, forwarded; /* several lines are joined by ", " */
 	struct text accept, accept_language, accept_encoding, if_none_match;
 	struct text sec_purpose; /* or Purpose, or X-Moz, which older browsers send */
 	struct text sec_fetch;   /* any of the Sec-Fetch- headers */
 	struct text country;     /* the configured country header */
-	uint64_t length;         /* Content-Length, when has_length */
-	bool has_length, chunked;
-	bool expects;      /* waits for "100 Continue" before it sends the body */
-	bool closes;       /* Connection says anything but keep-alive */
-	bool opted_out;    /* Sec-GPC: 1 or DNT: 1 */
-	const char *fault; /* the first thing that is wrong, NULL while nothing is */
+	bool expects;            /* waits for "100 Continue" before it sends the body */
+	bool closes;             /* Connection says anything but keep-alive */
+	bool opted_out;          /* Sec-GPC: 1 or DNT: 1 */
 
 	/* private */
-	struct text transfer_encoding, content_length, country_name;
+	struct text country_name;
 	char *join;
 	size_t join_used;
 };
@@ -39,10 +34,8 @@ struct header_set {
 /* join: HEADER_JOIN_MAX bytes, lent while the texts are used. country_name: absent for none. */
 void header_set_init(struct header_set *h, char *join, struct text country_name);
 
-/* One header line. False when it is refused, with h->fault. */
+/* One header line, between http_guard_begin and http_guard_done of h->guard. False when it is
+ * refused, with h->guard.fault. */
 bool header_see(struct header_set *h, struct text name, struct text value);
-
-/* After the last line: what only shows in the whole. False when it is refused, with h->fault. */
-bool header_done(struct header_set *h, bool http_1_0);
 
 #endif

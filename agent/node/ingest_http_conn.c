@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "base/http_head.h"
 #include "base/log.h"
 #include "stats/stats.h"
 
@@ -363,7 +362,8 @@ http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *connection
 
 	if (k) {
 		k->target = text_of(uri);
-		k->plain_target = http_target_is_plain(k->target);
+		if (!http_target_is_plain(k->target))
+			k->target = (struct text){NULL, 0};
 		set_deadline(k, now_ms() + w->http->c->http_request_timeout);
 		atomic_store_explicit(&k->turn, TURN_BUSY, memory_order_release);
 	}
@@ -402,7 +402,8 @@ http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls
 	struct http_conn *k = *req_cls;
 	int64_t now = now_ms();
 
-	(void)how;
+	if (how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
+		stat_add(STAT_HTTP_TIMEOUT, 1);
 	if (!k) { /* its headers never became whole, or libmicrohttpd answered by itself */
 		stat_add(is_answered(connection) ? STAT_HTTP_REFUSED : STAT_HTTP_INCOMPLETE, 1);
 		return;

@@ -59,8 +59,7 @@ struct http_conn {
 	const struct static_file *file; /* answered with this instead */
 	bool close;                     /* our answer says so */
 	bool last;                      /* or the request does: no further one is read */
-	struct text target; /* of the request as it came; its bytes are decoded in place later */
-	bool plain_target;
+	struct text target;             /* as http_guard_begin wants it */
 	struct text origin, accept_encoding, if_none_match; /* lent by the request's headers */
 	int64_t retry_ms;
 	uint64_t length;        /* of the body, as announced */

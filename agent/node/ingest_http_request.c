@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/http_head.h"
 #include "stats/stats.h"
 
 /* A refused body up to this size is read and thrown away, so that the client gets the answer and
@@ -183,9 +182,9 @@ begin_beacon(struct http_worker *w, struct http_conn *k, const struct header_set
 	find_client(w, k, h);
 	if (!admit_rate(w->admit, &k->q, &r, &k->retry_ms))
 		decide(k, ANSWER_LIMITED);
-	else if (!h->has_length)
+	else if (!h->guard.has_length)
 		refuse(w, k, REASON_INVALID_NO_LENGTH, ANSWER_NO_LENGTH);
-	else if (h->length > BEACON_BODY_MAX)
+	else if (h->guard.length > BEACON_BODY_MAX)
 		refuse(w, k, REASON_INVALID_TOO_LARGE, ANSWER_TOO_LARGE);
 	else
 		k->stage = STAGE_BODY;
@@ -217,45 +216,31 @@ begin_file(struct http_conn *k, const char *method, const struct static_file *fi
 	decide(k, ANSWER_NOT_GET);
 }
 
-struct reading {
-	struct header_set *h;
-	struct http_head head;
-};
-
 static enum MHD_Result
 see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
 	   size_t value_len)
 {
-	struct reading *r = ctx;
-	struct text n = {name, name_len}, v = {value, value_len};
-
 	(void)kind;
-	http_head_see(&r->head, n, v);
-	return header_see(r->h, n, v) ? MHD_YES : MHD_NO;
+	return header_see(ctx, (struct text){name, name_len}, (struct text){value, value_len})
+		   ? MHD_YES
+		   : MHD_NO;
 }
 
-/* Headers into *h, with h->fault when they, or the request line, are refused. */
+/* Headers into *h, with h->guard.fault when they, or the request line, are refused. */
 static void
 read_head(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connection,
 	  const char *method, const char *version, struct header_set *h)
 {
-	struct reading r = {.h = h};
-	const union MHD_ConnectionInfo *len;
+	const union MHD_ConnectionInfo *len = NULL;
 
 	header_set_init(h, w->join, w->http->country_header);
-	http_head_begin(&r.head, method, k->target, version);
-	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &r);
-	if (h->fault || !header_done(h, strcmp(version, MHD_HTTP_VERSION_1_0) == 0))
+	if (!http_guard_begin(&h->guard, method, k->target, version))
 		return;
-	if (!k->plain_target)
-		h->fault = "the target is not plain";
-	if (!http_is_token(text_of(method)))
-		h->fault = "the method is no token";
-	if (!w->http->hidden_lines)
-		return;
-	len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	if (!len || !http_head_done(&r.head, len->header_size))
-		h->fault = "a line does not end with CR LF, or holds a NUL";
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, h);
+	if (w->http->hidden_lines)
+		len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	http_guard_done(&h->guard, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
+			len ? len->header_size : 0);
 }
 
 static void
@@ -265,7 +250,7 @@ begin_route(struct http_worker *w, struct http_conn *k, const char *url, const c
 	const struct static_file *file = NULL;
 	enum route route = find_route(w, text_of(url), &file);
 
-	if (h->fault) {
+	if (h->guard.fault) {
 		stat_add(STAT_HTTP_GUARD, 1);
 		if (route == ROUTE_TRACK && strcmp(method, MHD_HTTP_METHOD_POST) == 0)
 			admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_HEADERS);
@@ -296,7 +281,7 @@ begin(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connect
 	k->origin = h.origin;
 	k->accept_encoding = h.accept_encoding;
 	k->if_none_match = h.if_none_match;
-	k->length = h.length;
+	k->length = h.guard.length;
 	k->have = 0;
 	k->file = NULL;
 	k->close = false;
@@ -306,7 +291,8 @@ begin(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connect
 	begin_route(w, k, url, method, &h);
 	if (k->stage == STAGE_BODY)
 		return MHD_YES;
-	if (h.fault || h.chunked || h.length > DISCARD_MAX || (h.expects && h.length > 0)) {
+	if (h.guard.fault || h.guard.chunked || h.guard.length > DISCARD_MAX ||
+	    (h.expects && h.guard.length > 0)) {
 		k->close = true;
 		return queue(w, k, connection);
 	}

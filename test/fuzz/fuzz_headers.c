@@ -100,10 +100,10 @@ check_text(struct text t, const char *forbidden)
 static void
 check_set(const struct header_set *set)
 {
-	if (set->fault || (set->chunked && set->has_length) || set->length > 999999999999999999 ||
-	    set->join_used > HEADER_JOIN_MAX)
+	if (set->guard.fault || (set->guard.chunked && set->guard.has_length) ||
+	    set->guard.length > 999999999999999999 || set->join_used > HEADER_JOIN_MAX)
 		abort();
-	check_text(set->host, " \t,/@\\?#");
+	check_text(set->guard.host, " \t,/@\\?#");
 	check_text(set->user_agent, "");
 	check_text(set->x_forwarded_for, "");
 	check_text(set->forwarded, "");
@@ -190,13 +190,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	header_set_init(&set, join, (struct text){"CF-IPCountry", 12});
 	if (see_lines(h.lines, &set)) {
-		if (header_done(&set, false))
+		if (http_guard_done(&set.guard, false, 0))
 			check_set(&set);
 		check_address(&h, &set);
 		check_appended(&h, APPENDED, NULL);
 		check_appended(&h, NULL, "for=" APPENDED);
 		check_appended(&h, APPENDED, "by=unknown;for=\"" APPENDED ":443\"; proto=https");
-	} else if (!set.fault) {
+	} else if (!set.guard.fault) {
 		abort();
 	}
 	client_proxies_free(h.proxies);

@@ -23,7 +23,7 @@ read_lines(struct header_set *h, const struct line *lines, bool http_1_0)
 	for (i = 0; i < LINES_MAX && lines[i].name; i++)
 		if (!header_see(h, text_of(lines[i].name), text_of(lines[i].value)))
 			return false;
-	return header_done(h, http_1_0);
+	return http_guard_done(&h->guard, http_1_0, 0);
 }
 
 static const struct line refused[][LINES_MAX] = {
@@ -68,7 +68,7 @@ START_TEST(what_two_programs_could_understand_differently_is_refused)
 	struct header_set h;
 
 	ck_assert(!read_lines(&h, refused[_i], false));
-	ck_assert_ptr_nonnull(h.fault);
+	ck_assert_ptr_nonnull(h.guard.fault);
 }
 END_TEST
 
@@ -88,7 +88,7 @@ START_TEST(what_is_clear_passes)
 	struct header_set h;
 
 	ck_assert(read_lines(&h, taken[_i], false));
-	ck_assert_ptr_null(h.fault);
+	ck_assert_ptr_null(h.guard.fault);
 }
 END_TEST
 
@@ -111,10 +111,10 @@ START_TEST(length_coding_and_expectation_are_told)
 	struct header_set h;
 
 	ck_assert(read_lines(&h, a, false));
-	ck_assert(h.has_length && !h.chunked && h.expects);
-	ck_assert_uint_eq(h.length, 1234);
+	ck_assert(h.guard.has_length && !h.guard.chunked && h.expects);
+	ck_assert_uint_eq(h.guard.length, 1234);
 	ck_assert(read_lines(&h, b, false));
-	ck_assert(!h.has_length && h.chunked && !h.expects);
+	ck_assert(!h.guard.has_length && h.guard.chunked && !h.expects);
 }
 END_TEST
 
