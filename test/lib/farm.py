@@ -74,6 +74,23 @@ def request(address, method, path, body=None, headers=None):
         connection.close()
 
 
+def connect(address, source=None):
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), PATIENCE, source)
+
+
+def raw(address, data, shut=False):
+    """Sends bytes as they are; everything that comes back until the program closes."""
+    with connect(address) as connection:
+        connection.sendall(data)
+        if shut:
+            connection.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+        return b"".join(parts)
+
+
 class Program:
     """One of the two programs with its directory, file and process."""
 
@@ -304,15 +321,22 @@ class Agent(Program):
 
     def raw(self, data, shut=False):
         """Sends bytes as they are; everything that comes back until the agent closes."""
-        host, port = self.http.rsplit(":", 1)
-        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
-            connection.sendall(data)
-            if shut:
-                connection.shutdown(socket.SHUT_WR)
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-            return b"".join(parts)
+        return raw(self.http, data, shut)
+
+
+class Counts:
+    """What /metrics says now, less what it said before."""
+
+    def __init__(self, agent):
+        self.agent = agent
+        self.before = agent.metrics()
+
+    def __call__(self, *names):
+        now = self.agent.metrics()
+        return sum(now[f"footfall_{n}"] - self.before.get(f"footfall_{n}", 0) for n in names)
+
+    def views(self):
+        return self('events_total{source="beacon",verdict="accepted",reason="first"}')
 
 
 class Farm:
