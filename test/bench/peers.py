@@ -101,7 +101,7 @@ class Django(Server):
         return cpu_ns_with_ended(children(self.process.pid) + children(self.postgres.process.pid))
 
     def stop(self):
-        self.process.terminate()
+        self.process.send_signal(signal.SIGQUIT)  # waits for nobody
         self.process.wait(timeout=60)
 
 
