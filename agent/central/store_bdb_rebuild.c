@@ -5,8 +5,12 @@
  * all pages written, the file data_dir/exchange (the new totals) says that the shadow is whole, and
  * opening, before anything else, gives the shadow's files the names of the real ones. Dying at any point
  * leaves the old tables, or the new ones from the next start on.
+ *
+ * The files get new ids as well. Berkeley DB knows a file by its id, which its log has under the shadow's
+ * name: whoever replayed that log, from a backup, would make a shadow that it takes for the real table.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +170,53 @@ rename_shadow(const char *db_dir, enum bdb_table t)
 	return 0;
 }
 
+static int
+sync_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	err = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* A file that is not there any more has its name already. */
+static int
+new_id(DB_ENV *env, const char *db_dir, enum bdb_table t)
+{
+	char file[BDB_MONTH_FILE], path[PATH_MAX];
+	int rc;
+
+	bdb_shadow_file(t, file);
+	if (snprintf(path, sizeof(path), "%s/%s", db_dir, file) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (access(path, F_OK) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	rc = env->fileid_reset(env, file, 0); /* below the home of the environment */
+	return rc ? (rc > 0 ? -rc : -EIO) : sync_file(path);
+}
+
+/* In an environment without a log: nothing is to be remembered of it. */
+static int
+new_ids(const char *db_dir)
+{
+	DB_ENV *env;
+	unsigned t;
+	int err, rc = db_env_create(&env, 0);
+
+	if (rc)
+		return -ENOMEM;
+	rc = env->open(env, db_dir, DB_CREATE | DB_INIT_MPOOL | DB_PRIVATE, 0600);
+	err = rc > 0 ? -rc : rc ? -EIO : 0;
+	for (t = 0; t < TABLE_N && !err; t++)
+		err =
+		    bdb_shadow_has((enum bdb_table)t) ? new_id(env, db_dir, (enum bdb_table)t) : 0;
+	env->close(env, 0);
+	return err;
+}
+
 int
 bdb_exchange_files(const struct store *s)
 {
@@ -178,6 +229,7 @@ bdb_exchange_files(const struct store *s)
 	if (access(path, F_OK) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	snprintf(path, sizeof(path), "%s/db", s->dir); /* shorter */
+	err = new_ids(path);
 	for (t = 0; t < TABLE_N && !err; t++)
 		err =
 		    bdb_shadow_has((enum bdb_table)t) ? rename_shadow(path, (enum bdb_table)t) : 0;

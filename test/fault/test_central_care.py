@@ -79,6 +79,32 @@ def test_damage_on_the_disk_is_named_and_rebuilt(farm):
     assert refused.returncode == 1 and "stop it first" in refused.stderr
 
 
+def test_what_was_rebuilt_verifies_beside_the_running_central_and_comes_back_from_a_backup(farm):
+    zone, central, agent = fill(farm)
+    backup = str(central.directory / "backup")
+    for n in range(1, 3):
+        central.stop()
+        central.run("rebuild")
+        central.start()
+        assert ": no difference\n" in central.run("verify").stdout
+        for _ in range(10):
+            assert agent.beacon(body()).status == 200
+        agent.flush()
+        assert ": no difference\n" in central.run("verify").stdout
+        assert views(central, zone) == 50 + 10 * n
+    central.run("backup", backup)
+    central.stop()
+    shutil.rmtree(central.data_dir)
+    assert ": no difference\n" in central.run("restore", backup).stdout
+    central.start()
+    assert views(central, zone) == 70
+    assert agent.beacon(body()).status == 200
+    agent.flush()
+    assert views(central, zone) == 71
+    central.stop()
+    assert ": no difference\n" in central.run("verify").stdout
+
+
 @pytest.mark.parametrize(
     "step",
     ["rebuild_replayed", "rebuild_before_mark", "rebuild_marked", "rebuild_renamed:2"]
