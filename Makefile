@@ -4,7 +4,7 @@
 #   make asan tsan  unit tests and scenarios, sanitized     make fuzz    FUZZ_SECONDS=30 for each decoder
 #   make cover      lines that the tests reach              make example agent.conf.example from options.def
 #   make torture    KILLS=1000 SEED=n: kill -9 under load   make install DESTDIR= PREFIX=/usr/local
-#   make bots       recall and false positives of the bot classifier
+#   make bots       recall and false positives of the bot classifier; LISTS="name=file"
 #   make rolling    RESTARTS=20 REQUESTS=100000: restarts of both programs under load
 #   make test-browsers  the tracker in Chromium, Firefox and WebKit: a table
 #   make test-recipes   packaging/recipes in the real web servers
@@ -189,7 +189,7 @@ bench-peers: deps
 	@$(MAKE) $(J) all
 	@$(PYTHON) test/bench/peers.py $(BENCH_HOW) --json $(BUILD)/bench-peers.json
 bots: $(B)/test/bench/bot_lists test/bench/node_modules/.package-lock.json
-	@test/bench/bot-lists $(B) $(BUILD)
+	@test/bench/bot-lists $(B) $(BUILD) $(LISTS)
 rolling: deps
 	@$(MAKE) $(J) --no-print-directory all
 	@FOOTFALL_BIN=$(B) $(PYTHON) -u test/fault/rolling.py $(REQUESTS:%=--requests %) $(RESTARTS:%=--restarts %) $(SEED:%=--seed %)

@@ -90,21 +90,33 @@ bot_rules_bytes(const struct bot_rules *b)
 
 /* What the form tells. */
 struct form {
-	int depth; /* of brackets */
-	unsigned has_digit;
-	unsigned has_outer_semicolon; /* browsers list their products with blanks */
+	bool has_digit, has_semicolon;
 };
+
+/* Reasons are heard unless one of these marks stands beside them. */
+enum spared { SPARED_NEVER, SPARED_PERSONAL, SPARED_PLAYER, SPARED_EITHER, SPARED_N };
+
+static const unsigned spared_marks[SPARED_N] = {
+    [SPARED_PERSONAL] = MARK_PERSONAL,
+    [SPARED_PLAYER] = MARK_PLAYER,
+    [SPARED_EITHER] = MARK_PERSONAL | MARK_PLAYER,
+};
+
+static unsigned
+spared_of(unsigned marks)
+{
+	return (marks & MARK_PERSONAL ? SPARED_PERSONAL : 0u) |
+	       (marks & MARK_PLAYER ? SPARED_PLAYER : 0u);
+}
 
 /* What the literals tell, and at the end the form. */
 struct reading {
 	struct text ua;
 	struct form form;
 	unsigned marks;
-	uint8_t why;        /* of our own rules, the first; in bot_whys */
-	uint8_t weak;       /* of the words that say nothing beside MARK_PERSONAL, the first */
-	uint8_t weaker;     /* of those that say nothing beside MARK_PLAYER either */
-	uint8_t configured; /* of the operator's */
-	bool person;        /* the operator says so */
+	uint8_t why[SPARED_N]; /* the first of each class, in bot_whys */
+	uint8_t configured;    /* of the operator's */
+	bool person;           /* the operator says so */
 	uint16_t name;
 	size_t name_len; /* the longest literal that has a name gives it */
 };
@@ -123,6 +135,8 @@ stands(const struct bot_rule *r, struct text ua, size_t from, size_t to)
 	if ((r->where & BOT_END) && to < ua.len)
 		return false;
 	if ((r->where & BOT_HEAD) && from > 0 && is_letter(ua.at[from - 1]))
+		return false;
+	if ((r->where & BOT_JOINED) && (from == 0 || !is_letter(ua.at[from - 1])))
 		return false;
 	return !(r->where & BOT_TAIL) || to == ua.len || !is_letter(ua.at[to]);
 }
@@ -164,10 +178,7 @@ take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 		r->person |= !rule->why;
 		take_reason(&r->configured, rule->why);
 	} else if (rule->why) {
-		take_reason(!rule->spares                ? &r->why
-			    : rule->spares & MARK_PLAYER ? &r->weaker
-							 : &r->weak,
-			    rule->why);
+		take_reason(&r->why[spared_of(rule->spares)], rule->why);
 	}
 	r->marks |= rule->marks;
 	if ((rule->marks & (MARK_VERSION | MARK_PHRASE)) && is_odd(rule->marks, r->ua, to))
@@ -200,24 +211,6 @@ take_literals(const struct reader *with, unsigned state, struct reading *r, size
 		}
 }
 
-enum { OPENS = 1, CLOSES = 2, DIGIT = 4, SEMICOLON = 8 };
-
-static const uint8_t form_of[256] = {
-    ['('] = OPENS, ['['] = OPENS, [')'] = CLOSES, [']'] = CLOSES, ['0'] = DIGIT,
-    ['1'] = DIGIT, ['2'] = DIGIT, ['3'] = DIGIT,  ['4'] = DIGIT,  ['5'] = DIGIT,
-    ['6'] = DIGIT, ['7'] = DIGIT, ['8'] = DIGIT,  ['9'] = DIGIT,  [';'] = SEMICOLON,
-};
-
-static inline void
-form_add(struct form *f, uint8_t c)
-{
-	unsigned is = form_of[c];
-
-	f->depth += (int)(is & OPENS) - (int)(is >> 1 & 1);
-	f->has_digit |= is & DIGIT;
-	f->has_outer_semicolon |= f->depth <= 0 ? is & SEMICOLON : 0;
-}
-
 static bool
 starts_with(struct text ua, const char *literal)
 {
@@ -237,29 +230,41 @@ judge_mozilla(const struct reading *r)
 		return "shape";
 	if ((marks & MARK_COMPATIBLE) && !(marks & MARK_COMPATIBLE_OK))
 		return "shape";
-	if (r->form.has_outer_semicolon || (marks & MARK_ODD))
-		return "shape";
-	return NULL;
+	return marks & MARK_ODD ? "shape" : NULL;
+}
+
+/* An address of its maker. Apps give theirs beside the telephone's name, but a browser's name with one
+ * is a crawler that looks like a telephone's browser. */
+static bool
+has_contact(const struct reading *r, bool mozilla)
+{
+	unsigned apps = mozilla ? MARK_TOOLBARS : MARK_PERSONAL | MARK_PLAYER;
+
+	if ((r->marks & MARK_CONTACT) && !(r->marks & apps))
+		return true;
+	return (r->marks & MARK_DOMAIN) && !(r->marks & (MARK_PERSONAL | MARK_PLAYER));
 }
 
 /* No word told; what does the form tell? */
 static const char *
 judge_form(const struct reading *r)
 {
+	bool mozilla = starts_with(r->ua, "mozilla/");
 	unsigned marks = r->marks;
 
-	if ((marks & MARK_CONTACT) && !(marks & MARK_PLAYER))
+	if (has_contact(r, mozilla))
 		return "contact";
-	if ((marks & MARK_DOMAIN) && !(marks & (MARK_PERSONAL | MARK_PLAYER)))
-		return "contact";
-	if (!r->form.has_digit && !(marks & MARK_PLAYER))
+	if (!r->form.has_digit && !(marks & (MARK_PLAYER | MARK_PERSONAL)))
 		return "shape";
 	if (starts_with(r->ua, "mozilla/5.0"))
 		return judge_mozilla(r);
-	if (marks & (MARK_DEVICE | MARK_PLAYER))
+	if (marks & (MARK_DEVICE | MARK_PLAYER | MARK_ENGINE))
 		return NULL;
-	if (!starts_with(r->ua, "mozilla/"))
+	if (!mozilla)
 		return "unknown";
+	if (!r->form
+		 .has_semicolon) /* in a comment that says where it runs: all old browsers had it */
+		return "shape";
 	return (marks & MARK_COMPATIBLE) && !(marks & MARK_ENGINE) ? "shape" : NULL;
 }
 
@@ -268,14 +273,13 @@ judge_form(const struct reading *r)
 static const char *
 judge(const struct reading *r)
 {
+	unsigned i;
+
 	if (r->configured)
 		return bot_whys[r->configured];
-	if (r->why)
-		return bot_whys[r->why];
-	if (r->weak && !(r->marks & MARK_PERSONAL))
-		return bot_whys[r->weak];
-	if (r->weaker && !(r->marks & (MARK_PERSONAL | MARK_PLAYER)))
-		return bot_whys[r->weaker];
+	for (i = 0; i < SPARED_N; i++)
+		if (r->why[i] && !(r->marks & spared_marks[i]))
+			return bot_whys[r->why[i]];
 	return judge_form(r);
 }
 
@@ -284,22 +288,23 @@ static void
 read_all(const struct reader *with, struct reading *r)
 {
 	const struct bot_automaton *a = with->automaton;
-	struct form form = {0}; /* here, not in r: it stays in registers */
-	unsigned state = 0, before = 0, class;
 	const uint8_t *at = (const uint8_t *)r->ua.at;
+	bool has_digit = false, has_semicolon = false; /* here, not in r: they stay in registers */
+	unsigned state = 0, before = 0, class;
 	size_t n = r->ua.len, i;
 
 	for (i = 0; i < n; i++) {
 		class = a->class_of[at[i]];
 		state = bot_automaton_step(a, state, before, class);
 		before = class;
-		form_add(&form, at[i]);
+		has_digit |= at[i] >= '0' && at[i] <= '9';
+		has_semicolon |= at[i] == ';';
 		if (state & BOT_FOUND) {
 			state &= ~BOT_FOUND;
 			take_literals(with, state, r, i + 1);
 		}
 	}
-	r->form = form;
+	r->form = (struct form){has_digit, has_semicolon};
 }
 
 struct bot_verdict

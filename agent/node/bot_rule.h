@@ -14,10 +14,11 @@
 /* Where in a User-Agent a literal counts. */
 enum bot_where {
 	BOT_ANYWHERE,
-	BOT_HEAD = 1,  /* no letter before it */
-	BOT_TAIL = 2,  /* none behind it */
-	BOT_START = 4, /* first of all */
-	BOT_END = 8    /* last of all */
+	BOT_HEAD = 1,   /* no letter before it */
+	BOT_TAIL = 2,   /* none behind it */
+	BOT_START = 4,  /* first of all */
+	BOT_END = 8,    /* last of all */
+	BOT_JOINED = 16 /* a letter before it */
 };
 
 enum bot_source { BOT_SOURCE_CRAWLERS = 1, BOT_SOURCE_ISBOT = 2, BOT_SOURCE_ALL = 3 };
@@ -35,7 +36,8 @@ enum bot_mark {
 	MARK_ODD = 512,       /* one of these was not so */
 	MARK_DOMAIN = 1024,   /* a contact, but on a telephone: shops name their apps so */
 	MARK_PERSONAL = 2048, /* in a hand, on a sofa: its models and apps are called anything */
-	MARK_CONFIGURED = 4096
+	MARK_CONFIGURED = 4096,
+	MARK_TOOLBARS = 8192 /* Internet Explorer with what was added to it, addresses included */
 };
 
 struct bot_rule {

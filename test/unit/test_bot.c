@@ -62,6 +62,14 @@ static const char *const people[] = {
     "Version/5.1 Mobile/9B176 Safari/7534.48.3",
     "Mozilla/5.0 (X11; U; Linux armv7l like Android; en-us) AppleWebKit/531.2+ (KHTML, like Gecko) "
     "Version/5.0 Safari/533.2+ Kindle/3.0+",
+    "Mozilla/5.0 (Windows; U; Windows NT 6.1; en-GB; rv:1.9.2.3) Gecko/20100401 "
+    "Firefox/3.6;TOOLBAR 1.0",
+    "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 6.0; Bar from: http://example.com/; .NET CLR "
+    "2.0.50727)",
+    "Mozilla/5.0 (AB-F100;U;Profile/MIDP-2.1 Configuration/CLDC-1.1;480*800) Dolfin/2.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
+    "Gecko) ; iPhone/17.1 SomeApp/8.15 webview",
+    "Mozilla/4.08 [en] (Win98; I ;Nav)",
     "MozacFetch/130.0",
     "NewsApp/3.2 CFNetwork/1496.0.7 Darwin/23.5.0",
     "NewsApp/3.2 Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/AP2A)",
@@ -92,6 +100,19 @@ static const char *const listeners[] = {
     "ListenToThis/2",
     "NeverSeen/1.0 (iPhone; iOS 17.1; Scale/3.00)",
     "NeverSeen/1.0 CFNetwork/1390 Darwin/22.0.0",
+    "NeverSeenFeed/2 CFNetwork/1390 Darwin/22.0.0",
+    "NeverSeenReader/2 CFNetwork/1390 Darwin/22.0.0",
+    "NeverSeen/1.0 (com.example.app; build:3; iOS 17.0.0) Alamofire/5.6",
+    "NeverSeen/1.0 okhttp/4.12.0",
+    "com.example.never.seen/1.0",
+    "NeverSeen/1.0 (+https://example.com/; iPhone 15.4)",
+    "NeverSeen/0.2 Android https://example.com",
+    "NeverSeen App/84",
+    "neverseen-android",
+    "NeverSeen_other-mobile",
+    "NeverSeenCatcher/1",
+    "brand;tv_model;0123456789abcdef;;tpapi;3.200",
+    "Garmin Forerunner 9/1.0",
     "AndroidDownloadManager/13 (Linux; U; Android 13; Pixel 6)",
 };
 
@@ -123,13 +144,18 @@ static const struct {
     {"shape", "Mozilla/5.0 Thing"},
     {"shape", "Mozilla/5.0"},
     {"shape", "Mozilla/5.0 (compatible; Thing/2.0)"},
-    {"shape", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-	      "Chrome/120.0.0.0 Safari/537.36; Thing"},
+    {"shape", "Mozilla/4.0"},
+    {"shape", "Mozilla/4.0 (Thing)"},
     {"shape", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko, "
 	      "Thing) Chrome/120.0.0.0 Safari/537.36"},
     {"shape", "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) "
 	      "Chrome/VERSION Safari/537.36"},
     {"shape", "abc"},
+    {"contact", "Mozilla/5.0 (compatible; PodThing/1.0; +http://example.com/)"},
+    {"contact", "Mozilla/5.0 (Linux; Android 9; X) AppleWebKit/537.36 (KHTML, like Gecko) "
+		"Chrome/90.0.0.0 Mobile Safari/537.36 (compatible; Thing; +http://example.com/)"},
+    {"tool", "Example Podcast Processor/1.0"},
+    {"tool", "Podcast Importer/2.0 (+https://example.com)"},
     {"unknown", "Thing/1.0"},
     {"unknown", "12345"},
 };
@@ -252,6 +278,15 @@ START_TEST(a_packaged_word_tells_a_bot_where_our_rules_see_nothing)
 }
 END_TEST
 
+START_TEST(a_word_is_silent_only_beside_its_own_marks)
+{
+	ck_assert_ptr_null(why_of(TEXT_LIT("SomeSong Agent 1.0")));
+	ck_assert_str_eq(why_of(TEXT_LIT("Some Agent 1.0 (Android 14)")), "monitor");
+	ck_assert_ptr_null(why_of(TEXT_LIT("SomeFeed 1.0 (Android 14)")));
+	ck_assert_str_eq(why_of(TEXT_LIT("SomeSongFeed 1.0")), "feed");
+}
+END_TEST
+
 START_TEST(a_packaged_word_says_nothing_of_telephones_televisions_and_players)
 {
 	static const char *const theirs[] = {
@@ -341,7 +376,7 @@ END_TEST
 
 START_TEST(the_operator_adds_bots_and_people)
 {
-	static char site[] = "SiteTester", watch[] = "watch 9", curl[] = "OurKiosk";
+	static char site[] = "SiteGlancer", watch[] = "watch 9", curl[] = "OurKiosk";
 	char *bot_items[] = {site, watch}, *person_items[] = {curl};
 	const struct conf_list bots_list = {bot_items, 2}, people_list = {person_items, 1};
 	struct bot_rules *theirs;
@@ -349,7 +384,7 @@ START_TEST(the_operator_adds_bots_and_people)
 	char ua[256];
 
 	ck_assert_int_eq(bot_rules_new(BOT_SOURCE_ALL, &bots_list, &people_list, &theirs), 0);
-	snprintf(ua, sizeof(ua), "%s sitetester/2", people[0]);
+	snprintf(ua, sizeof(ua), "%s siteglancer/2", people[0]);
 	ck_assert_ptr_null(why_of(text_of(ua)));
 	ck_assert_str_eq(bot_user_agent(theirs, text_of(ua)).why, "configured");
 	snprintf(ua, sizeof(ua), "%s Watch 9", people[4]);
@@ -357,7 +392,7 @@ START_TEST(the_operator_adds_bots_and_people)
 	v = bot_user_agent(theirs, TEXT_LIT("ourkiosk/1.0 curl/8 (+http://example.com)"));
 	ck_assert_ptr_null(v.why);
 	ck_assert(v.believed);
-	v = bot_user_agent(theirs, TEXT_LIT("OurKiosk SiteTester"));
+	v = bot_user_agent(theirs, TEXT_LIT("OurKiosk SiteGlancer"));
 	ck_assert_ptr_null(v.why);
 	ck_assert(!bot_user_agent(theirs, text_of(people[0])).believed);
 	bot_rules_free(theirs);
@@ -502,6 +537,7 @@ main(void)
 	tcase_add_test(t, the_automaton_finds_what_a_search_finds);
 	tcase_add_test(t, no_literal_stands_twice);
 	tcase_add_test(t, a_packaged_word_tells_a_bot_where_our_rules_see_nothing);
+	tcase_add_test(t, a_word_is_silent_only_beside_its_own_marks);
 	tcase_add_test(t, a_packaged_word_says_nothing_of_telephones_televisions_and_players);
 	tcase_add_test(t, short_packaged_words_stand_alone);
 	tcase_add_test(t, bots_are_named_by_the_longest_word_that_has_a_name);

@@ -23,6 +23,7 @@ static const struct source own[] = {
 #define TAIL BOT_TAIL
 #define WORD (BOT_HEAD | BOT_TAIL)
 #define START BOT_START
+#define JOINED BOT_JOINED
 #include "node/bot_rules.def"
 };
 
