@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/http_head.h"
 #include "node/header_guard.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,11 +21,6 @@ static struct {
 	struct text name[LINES_MAX], value[LINES_MAX];
 	size_t lines;
 } seen;
-
-struct reading {
-	struct header_set set;
-	struct http_head head;
-};
 
 /* -- the strict program -- */
 
@@ -117,7 +111,6 @@ static enum MHD_Result
 see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
 	   size_t value_len)
 {
-	struct reading *r = ctx;
 	struct text n = {name, name_len}, v = {value, value_len};
 
 	(void)kind;
@@ -125,25 +118,25 @@ see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len
 		seen.name[seen.lines] = n;
 		seen.value[seen.lines++] = v;
 	}
-	http_head_see(&r->head, n, v);
-	return header_see(&r->set, n, v) ? MHD_YES : MHD_NO;
+	return header_see(ctx, n, v) ? MHD_YES : MHD_NO;
 }
 
 static bool
 head_is_good(struct MHD_Connection *connection, const char *method, const char *version)
 {
 	char join[HEADER_JOIN_MAX];
-	struct reading r;
-	const union MHD_ConnectionInfo *len;
+	const struct text none = {NULL, 0};
+	const union MHD_ConnectionInfo *len = NULL;
+	struct header_set set;
 
-	header_set_init(&r.set, join, (struct text){NULL, 0});
-	http_head_begin(&r.head, method, seen.target, version);
-	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &r);
-	if (r.set.fault || !header_done(&r.set, strcmp(version, MHD_HTTP_VERSION_1_0) == 0) ||
-	    !seen.plain_target || !http_is_token(text_of(method)))
+	header_set_init(&set, join, none);
+	if (!http_guard_begin(&set.guard, method, seen.plain_target ? seen.target : none, version))
 		return false;
-	len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	return !seen.hidden || (len && http_head_done(&r.head, len->header_size));
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &set);
+	if (seen.hidden)
+		len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return http_guard_done(&set.guard, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
+			       len ? len->header_size : 0);
 }
 
 static enum MHD_Result
