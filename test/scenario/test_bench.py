@@ -1,10 +1,12 @@
 """The benchmarks refuse to give a figure when a request failed or a count differs (test/bench)."""
 
+import concurrent.futures
 import json
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -14,6 +16,7 @@ sys.path.insert(0, str(BENCH))
 import farm as farm_lib  # noqa: E402
 import rows_udp  # noqa: E402
 import senders  # noqa: E402
+from farm import wait_for  # noqa: E402
 from measure import Failed, Table, in_turns  # noqa: E402
 from servers import OurAgent  # noqa: E402
 
@@ -38,6 +41,26 @@ def test_a_run_in_which_every_request_was_answered_and_counted_gives_figures(our
     assert requests == 500 and p999 > 0
     requests, rate, p50 = ours.checked(lambda: senders.wrk(ours.port, 2, 1), 4)
     assert requests > 0 and rate > 0 and p50 > 0
+
+
+def test_a_stall_is_charged_for_every_request_that_was_due_meanwhile(ours):
+    """The agent stands still while all of a second's requests are due, and for longer: all are late,
+    though no more than one for each of the 4 connections was under way."""
+    over = threading.Event()
+
+    def is_connected():
+        with open("/proc/net/tcp") as file:  # 01: established; the other end's line, its address third
+            return any(line.split()[2:4] == [f"0100007F:{ours.port:04X}", "01"] for line in file)
+
+    ours.agent.process.send_signal(signal.SIGSTOP)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        run = beside.submit(senders.run, [senders.TOOLS / "http_pace", ours.port, 1000, 1, 4, 0])
+        wait_for("the sender to connect", is_connected)
+        over.wait(2)
+        ours.agent.process.send_signal(signal.SIGCONT)
+        answered, p50, p999, longest = (float(word) for word in run.result().split()[1:])
+    assert answered == 1000
+    assert longest >= p999 >= p50 > 500000
 
 
 def test_a_refused_beacon_fails_a_paced_run(limited):
