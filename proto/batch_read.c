@@ -618,13 +618,45 @@ list_is_whole(const struct reader *list, uint32_t n)
 	return list->len == (size_t)n * 8;
 }
 
+struct accepted {
+	uint32_t repeats, datagrams, both;
+};
+
+static void
+count_accepted(const struct batch_block *b, struct accepted *a)
+{
+	uint32_t i, repeat, datagram;
+
+	for (i = 0; i < b->n; i++) {
+		repeat = (b->flags[i] & BATCH_FLAG_REPEAT) != 0;
+		datagram = (b->flags[i] & BATCH_FLAG_DATAGRAM) != 0;
+		a->repeats += repeat;
+		a->datagrams += datagram;
+		a->both += repeat & datagram;
+	}
+}
+
+/* Else the books of whoever stores the batch would not balance. */
+static bool
+ledger_fits(const struct batch *b, const struct accepted *a)
+{
+	const uint64_t *beacon = b->meta.ledger.count[SOURCE_BEACON];
+	const uint64_t *datagram = b->meta.ledger.count[SOURCE_DATAGRAM];
+
+	return datagram[REASON_ACCEPTED_REPEAT] == a->both &&
+	       datagram[REASON_ACCEPTED_FIRST] == a->datagrams - a->both &&
+	       beacon[REASON_ACCEPTED_REPEAT] == a->repeats - a->both &&
+	       beacon[REASON_ACCEPTED_FIRST] == b->events - a->datagrams - (a->repeats - a->both);
+}
+
 static bool
 columns_valid(struct batch *b)
 {
+	struct accepted accepted = {0};
 	struct batch_cursor c;
 	unsigned i;
 
-	for (batch_cursor_init(b, &c); c.left > 0;)
+	for (batch_cursor_init(b, &c); c.left > 0; count_accepted(&c.block, &accepted))
 		if (!read_block(&c) || !block_in_bounds(b, &c.block))
 			return false;
 	for (i = 0; i < COLUMN_N; i++)
@@ -633,7 +665,8 @@ columns_valid(struct batch *b)
 			return false;
 	b->visitors = c.visitors;
 	return list_is_whole(&c.column[COLUMN_VISITOR_NEW], c.visitors) &&
-	       list_is_whole(&c.column[COLUMN_SESSION_NEW], c.sessions);
+	       list_is_whole(&c.column[COLUMN_SESSION_NEW], c.sessions) &&
+	       ledger_fits(b, &accepted);
 }
 
 int

@@ -1,5 +1,5 @@
-/* Any bytes as a batch document and as a batch body: what is accepted can be walked, and every index
- * of it lies within its dictionary. */
+/* Any bytes as a batch document and as a batch body: what is accepted can be walked, every index of it
+ * lies within its dictionary, and its ledger has accepted what is there. */
 #include <stdlib.h>
 
 #include "proto/batch.h"
@@ -50,14 +50,20 @@ check_bots(const struct batch *b)
 static void
 check_events(const struct batch *b)
 {
+	struct ledger left = b->meta.ledger;
 	struct batch_cursor c;
 	struct batch_event e;
-	uint32_t n = 0;
+	uint32_t n = 0, s;
 
-	for (batch_cursor_init(b, &c); batch_next(&c, &e); n++)
+	for (batch_cursor_init(b, &c); batch_next(&c, &e); n++) {
 		if (e.content >= b->contents || e.name >= b->names || e.referrer >= b->referrers ||
 		    e.country >= b->countries || e.source >= SOURCE_N || e.ts_ms < 0 ||
 		    e.ts_ms > EVENT_TS_MAX_MS)
+			abort();
+		left.count[e.source][e.repeat ? REASON_ACCEPTED_REPEAT : REASON_ACCEPTED_FIRST]--;
+	}
+	for (s = 0; s < SOURCE_N; s++)
+		if (left.count[s][REASON_ACCEPTED_FIRST] || left.count[s][REASON_ACCEPTED_REPEAT])
 			abort();
 	if (n != b->events)
 		abort();

@@ -27,7 +27,6 @@ some_meta(void)
 	m.sealed_ms = m.until_ms + 17;
 	m.udp_dropped = 3;
 	m.lost = 2;
-	m.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST] = 100;
 	m.ledger.count[SOURCE_BEACON][REASON_LIMITED_V6_64] = 5;
 	m.ledger.count[SOURCE_BEACON][REASON_LIMITED_V6_56] = 6;
 	m.ledger.count[SOURCE_DATAGRAM][REASON_INVALID_ID] = UINT64_C(1) << 40;
@@ -40,13 +39,16 @@ struct maker {
 	struct batch_builder *b;
 	uint8_t *doc;
 	size_t cap, len;
+	struct batch_meta meta; /* with the events added so far in its ledger */
 };
 
 static struct maker
 maker_of(uint32_t n, size_t payload_bytes)
 {
 	size_t bytes = batch_arena_bytes(n, payload_bytes);
-	struct maker m = {.arena = malloc(bytes), .cap = batch_document_bytes(n, payload_bytes)};
+	struct maker m = {.arena = malloc(bytes),
+			  .cap = batch_document_bytes(n, payload_bytes),
+			  .meta = some_meta()};
 
 	m.doc = malloc(m.cap);
 	ck_assert(m.arena != NULL && m.doc != NULL);
@@ -56,13 +58,23 @@ maker_of(uint32_t n, size_t payload_bytes)
 	return m;
 }
 
+static int
+maker_add(struct maker *m, const struct event *e)
+{
+	int err = batch_add(m->b, e);
+
+	if (!err)
+		m->meta.ledger
+		    .count[e->source][e->repeat ? REASON_ACCEPTED_REPEAT : REASON_ACCEPTED_FIRST]++;
+	return err;
+}
+
 static void
 maker_finish(struct maker *m)
 {
-	struct batch_meta meta = some_meta();
 	uint8_t *exact;
 
-	ck_assert_int_eq(batch_finish(m->b, &meta, m->doc, m->cap, &m->len), 0);
+	ck_assert_int_eq(batch_finish(m->b, &m->meta, m->doc, m->cap, &m->len), 0);
 	exact = malloc(m->len); /* so that a sanitizer sees a read behind it */
 	ck_assert(exact != NULL);
 	memcpy(exact, m->doc, m->len);
@@ -142,7 +154,7 @@ random_batch(uint64_t seed, uint32_t n)
 	m = maker_of(n, bytes);
 	for (i = 0; i < n; i++) {
 		e = random_event(&again);
-		err |= batch_add(m.b, &e);
+		err |= maker_add(&m, &e);
 	}
 	ck_assert_int_eq(err, 0);
 	maker_finish(&m);
@@ -233,7 +245,6 @@ START_TEST(what_was_added_is_read_back_in_order)
 	static const uint32_t sizes[] = {1, 2, 15, 16, 100, BATCH_BLOCK, BATCH_BLOCK + 1, 1000};
 	uint64_t seed = (uint64_t)_i + 7, again = seed;
 	struct maker m = random_batch(seed, sizes[_i]);
-	struct batch_meta meta = some_meta();
 	struct batch_event got;
 	struct batch_cursor c;
 	struct event want;
@@ -241,7 +252,7 @@ START_TEST(what_was_added_is_read_back_in_order)
 	uint32_t n;
 
 	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
-	same_meta(&b.meta, &meta);
+	same_meta(&b.meta, &m.meta);
 	ck_assert_uint_eq(b.events, sizes[_i]);
 	batch_cursor_init(&b, &c);
 	for (n = 0; batch_next(&c, &got); n++) {
@@ -284,10 +295,28 @@ START_TEST(every_reason_of_the_ledger_survives)
 
 	for (s = 0; s < SOURCE_N; s++)
 		for (r = 0; r < REASON_N; r++)
-			meta.ledger.count[s][r] = 1 + s * 1000 + r;
+			if (reason_verdict((enum reason)r) != VERDICT_ACCEPTED) /* no events */
+				meta.ledger.count[s][r] = 1 + s * 1000 + r;
 	ck_assert_int_eq(batch_finish(m.b, &meta, m.doc, m.cap, &m.len), 0);
 	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
 	same_meta(&b.meta, &meta);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(a_ledger_that_counts_other_events_is_refused)
+{
+	enum reason r = _i & 1 ? REASON_ACCEPTED_REPEAT : REASON_ACCEPTED_FIRST;
+	struct maker m = random_batch(9, 50);
+	struct batch b;
+
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	m.meta.ledger.count[_i >> 1][r]++;
+	ck_assert_int_eq(batch_finish(m.b, &m.meta, m.doc, m.len, &m.len), 0);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), -EBADMSG);
+	m.meta.ledger.count[_i >> 1][r] -= 2;
+	ck_assert_int_eq(batch_finish(m.b, &m.meta, m.doc, m.len, &m.len), 0);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), -EBADMSG);
 	maker_free(&m);
 }
 END_TEST
@@ -330,7 +359,7 @@ START_TEST(the_promised_arena_and_buffer_hold_the_widest_batch)
 	m = maker_of(n, n * packed_bytes(&e));
 	for (i = 0; i < n; i++) {
 		widest_event(&e, text, i);
-		err |= batch_add(m.b, &e);
+		err |= maker_add(&m, &e);
 	}
 	ck_assert_int_eq(err, 0);
 	maker_finish(&m);
@@ -351,7 +380,7 @@ START_TEST(a_full_arena_refuses_the_event_and_keeps_the_batch)
 
 	for (i = 0; rc == 0; i++) {
 		widest_event(&e, text, i);
-		rc = batch_add(m.b, &e);
+		rc = maker_add(&m, &e);
 	}
 	ck_assert_int_eq(rc, -ENOSPC);
 	ck_assert_uint_gt(i, 10);
@@ -411,14 +440,13 @@ END_TEST
 START_TEST(a_buffer_too_small_is_said_so)
 {
 	struct maker m = random_batch(3, 20);
-	struct batch_meta meta = some_meta();
 	uint8_t *buf = malloc(m.len);
 	size_t n, len = 0;
 
 	ck_assert(buf != NULL);
 	for (n = 0; n < m.len; n++)
-		ck_assert_int_eq(batch_finish(m.b, &meta, buf, n, &len), -ENOSPC);
-	ck_assert_int_eq(batch_finish(m.b, &meta, buf, n, &len), 0);
+		ck_assert_int_eq(batch_finish(m.b, &m.meta, buf, n, &len), -ENOSPC);
+	ck_assert_int_eq(batch_finish(m.b, &m.meta, buf, n, &len), 0);
 	ck_assert_uint_eq(len, m.len);
 	free(buf);
 	maker_free(&m);
@@ -921,7 +949,7 @@ START_TEST(views_of_10000_contents_take_at_most_12_bytes_each)
 		e.browser = (uint8_t)(uniform(&seed) % 4);
 		e.system = (uint8_t)(uniform(&seed) % 3);
 		e.device = (uint8_t)(uniform(&seed) % 3);
-		err |= batch_add(m.b, &e);
+		err |= maker_add(&m, &e);
 	}
 	ck_assert_int_eq(err, 0);
 	maker_finish(&m);
@@ -941,6 +969,7 @@ main(void)
 	tcase_add_loop_test(t, what_was_added_is_read_back_in_order, 0, 8);
 	tcase_add_test(t, a_batch_without_events_has_its_ledger);
 	tcase_add_test(t, every_reason_of_the_ledger_survives);
+	tcase_add_loop_test(t, a_ledger_that_counts_other_events_is_refused, 0, 2 * SOURCE_N);
 	tcase_add_loop_test(t, the_promised_arena_and_buffer_hold_the_widest_batch, 0, 15);
 	tcase_add_test(t, a_full_arena_refuses_the_event_and_keeps_the_batch);
 	tcase_add_test(t, an_invalid_event_is_refused_and_an_arena_too_small_as_well);
