@@ -40,7 +40,7 @@
 
 /* Bots that a segment counts by name. An hour of a large site meets some hundred, of 1,500 that have a
  * name; whoever comes later is counted without one. */
-#define SEGMENT_BOTS 204
+#define SEGMENT_BOTS 204u
 
 struct journal;
 struct journal_writer; /* one per worker */

@@ -167,7 +167,7 @@ segment_prepare(struct segment *s, const uint8_t epoch[16])
 	__atomic_store_n(&h->state, DISK_FREE, __ATOMIC_SEQ_CST);
 	memset(&h->serial, 0, SEGMENT_PAGE - offsetof(struct segment_header, serial));
 	memcpy(h->magic, magic, sizeof(magic));
-	h->bots_bytes = SEGMENT_BOTS_BYTES;
+	h->bots_bytes = (uint32_t)SEGMENT_BOTS_BYTES;
 	s->records_at = SEGMENT_RECORDS;
 	h->names_len = (uint32_t)segment_names(h->names);
 	hash_random(&h->id, sizeof(h->id));

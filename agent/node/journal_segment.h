@@ -54,8 +54,8 @@
 #define SEGMENT_PAGE 4096u
 #define SEGMENT_NAMES 1536u
 #define SEGMENT_COUNTS 256u
-#define SEGMENT_BOTS_BYTES (4 * SEGMENT_PAGE) /* resident as far as there are names */
-#define SEGMENT_BOT_SOURCES 3                 /* room for one more */
+#define SEGMENT_BOTS_BYTES ((size_t)4 * SEGMENT_PAGE) /* resident as far as there are names */
+#define SEGMENT_BOT_SOURCES 3                         /* room for one more */
 #define SEGMENT_RECORDS (SEGMENT_PAGE + SEGMENT_BOTS_BYTES)
 #define SEGMENT_RECORD_MAX (8u + EVENT_PACKED_MAX)
 /* A document of a batch is not larger than its payloads; half leaves room for dictionaries. */

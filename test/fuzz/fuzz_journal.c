@@ -110,7 +110,7 @@ make_header(struct reader *in, bool bots)
 
 	memset(h, 0, sizeof(*h));
 	memcpy(h->magic, bots ? "FFjourn\2" : "FFjourn\1", 8);
-	h->bots_bytes = bots ? SEGMENT_BOTS_BYTES : 0;
+	h->bots_bytes = bots ? (uint32_t)SEGMENT_BOTS_BYTES : 0;
 	h->names_len = (uint32_t)segment_names(h->names);
 	h->id = SEGMENT_ID;
 	memcpy(h->epoch, epoch, sizeof(epoch));
