@@ -48,6 +48,7 @@ struct journal {
 	void *wake_ctx;
 	/* the sealer's */
 	struct journal_seq seq;
+	bool wrote;    /* anything since the journal was opened */
 	int spare_err; /* of the last try to make segments ready: logged when it changes */
 	/* guarded by lock, with every segment's state */
 	pthread_mutex_t lock;

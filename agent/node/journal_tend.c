@@ -8,7 +8,8 @@
 /* What a worker may write between two visits of the sealer without a page fault: twice what it wrote
  * between the last two, and 2,500 events. Pages made present are written back, so not more. */
 #define PREFAULT_AHEAD(written) (2 * (written) + ((size_t)256 << 10))
-/* The first of a new segment, until the sealer has seen the rotation. */
+/* The first of a new segment, until the sealer has seen the rotation; and all of it while nothing was ever
+ * written, so that an idle agent is small. */
 #define PREFAULT_SPARE ((size_t)64 << 10)
 
 static int
@@ -156,13 +157,16 @@ static void
 tend_writer(struct journal *j, struct journal_writer *w, struct wall_ms now)
 {
 	struct visit v = visit(w);
+	size_t ahead;
 
 	if (!v.active)
 		return;
+	j->wrote |= v.written > 0;
+	ahead = j->wrote ? PREFAULT_AHEAD(v.written) : PREFAULT_SPARE;
 	if (sync_active(j, v.active, v.used) < 0)
 		give_up(w, v.active, now);
 	else /* also the pages just synced: a store into a clean page faults into the file system */
-		segment_prefault(v.active, v.bots, v.used, PREFAULT_AHEAD(v.written));
+		segment_prefault(v.active, v.bots, v.used, ahead);
 }
 
 void
@@ -175,8 +179,9 @@ journal_tend(struct journal *j, struct wall_ms now)
 		log_warn("a free segment cannot be made ready; tried again", "error=%d", -err);
 	j->spare_err = err;
 	free_history(j, now);
-	journal_warm_spares(j);
 	for (i = 0; i < j->writers_n; i++)
 		tend_writer(j, &j->writers[i], now);
+	if (j->wrote)
+		journal_warm_spares(j);
 	stat_set(STAT_JOURNAL_FREE, atomic_load_explicit(&j->spares_seen, memory_order_relaxed));
 }

@@ -73,18 +73,47 @@ present_kib(unsigned *ret_segments)
 	return sum;
 }
 
-START_TEST(only_open_segments_and_as_many_spare_ones_are_in_memory)
+static void
+append(struct journal *j)
+{
+	struct event e = {.source = SOURCE_BEACON,
+			  .ts_ms = T0,
+			  .site = TEXT_LIT("default"),
+			  .type = TEXT_LIT("video"),
+			  .name = TEXT_LIT("view"),
+			  .has_uuid = true,
+			  .uuid = {1},
+			  .visitor = 1,
+			  .salt_id = 7};
+
+	ck_assert_int_eq(
+	    journal_append(journal_writer(j, 0), (struct wall_ms){T0}, &e, REASON_ACCEPTED_FIRST),
+	    0);
+}
+
+START_TEST(before_the_first_event_only_the_open_segments_begin_in_memory)
 {
 	struct journal *j = open_journal(3);
 	unsigned segments;
 
-	ck_assert_uint_gt(present_kib(&segments), 0);
-	ck_assert_uint_eq(segments, 3);
 	journal_tend(j, (struct wall_ms){T0});
-	ck_assert_uint_le(present_kib(&segments), 3 * 300 + 3 * 80);
+	ck_assert_uint_le(present_kib(&segments), 3 * 96);
+	ck_assert_uint_eq(segments, 3);
+	journal_close(j);
+}
+END_TEST
+
+START_TEST(after_it_as_many_spare_ones_are_there_too_and_no_more)
+{
+	struct journal *j = open_journal(3);
+	unsigned segments;
+
+	append(j);
+	journal_tend(j, (struct wall_ms){T0});
+	ck_assert_uint_gt(present_kib(&segments), 256 + 3 * 64);
 	ck_assert_uint_eq(segments, 6);
 	journal_tend(j, (struct wall_ms){T0 + 1000});
-	present_kib(&segments);
+	ck_assert_uint_le(present_kib(&segments), 3 * 300 + 3 * 96);
 	ck_assert_uint_eq(segments, 6);
 	journal_close(j);
 }
@@ -95,6 +124,7 @@ START_TEST(after_a_rotation_the_next_spare_is_made_present)
 	struct journal *j = open_journal(1);
 	unsigned before, after;
 
+	append(j);
 	journal_tend(j, (struct wall_ms){T0});
 	present_kib(&before);
 	ck_assert_uint_eq(before, 2);
@@ -115,7 +145,8 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, only_open_segments_and_as_many_spare_ones_are_in_memory);
+	tcase_add_test(c, before_the_first_event_only_the_open_segments_begin_in_memory);
+	tcase_add_test(c, after_it_as_many_spare_ones_are_there_too_and_no_more);
 	tcase_add_test(c, after_a_rotation_the_next_spare_is_made_present);
 	suite_add_tcase(suite, c);
 	srunner_run_all(runner, CK_NORMAL);
