@@ -11,7 +11,7 @@
 #include "stats/stats.h"
 
 #define MILLION UINT64_C(1000000)
-#define FLOOD (4 * MILLION)
+#define FLOOD (2 * MILLION)
 #define ENTRIES INT64_C(65536)
 #define SLACK ((size_t)1 << 20) /* of resident memory: the allocator's and the sanitizers' own */
 #define MOMENT ((struct mono_us){INT64_C(500) * 3600 * 1000000})
