@@ -89,14 +89,13 @@ udp_tally_print_json(FILE *out)
 
 	fputc('{', out);
 	for (i = first_shown(n); i < n; i++) {
-		late =
-		    udp_tally_get(i, UDP_TALLY_LATE); /* first: it is never the larger one then */
+		late = udp_tally_get(i, UDP_TALLY_LATE);
 		gaps = udp_tally_get(i, UDP_TALLY_GAPS);
 		fprintf(out,
 			"%s\"%s\":{\"received\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"late\":%" PRIu64
 			",\"replayed\":%" PRIu64 ",\"refused\":%" PRIu64 "}",
 			i > first_shown(n) ? "," : "", names[i],
-			udp_tally_get(i, UDP_TALLY_RECEIVED), gaps - late, late,
+			udp_tally_get(i, UDP_TALLY_RECEIVED), gaps > late ? gaps - late : 0, late,
 			udp_tally_get(i, UDP_TALLY_REPLAYED), udp_tally_get(i, UDP_TALLY_REFUSED));
 	}
 	fputc('}', out);
