@@ -204,8 +204,8 @@ int bdb_months(const struct store *s, int *ret_month, size_t cap);
 /* The decompressed document; the caller frees. */
 int bdb_stored_document(const struct bdb_stored *b, uint8_t **ret_doc);
 
-/* A shadow is a store of the same environment whose roll-ups, ledger, nodes, tags and sites are tables
- * beside the real ones; applied and meta are the real ones, and only read. */
+/* A shadow is a store of the same environment whose roll-ups, ledger, bots, nodes, tags and sites are
+ * tables beside the real ones; applied and meta are the real ones, and only read. */
 int bdb_shadow_open(struct store *s, struct store **ret_shadow);
 void bdb_shadow_close(struct store *shadow);
 /* Removes the tables of a shadow, also those that a killed process left. */

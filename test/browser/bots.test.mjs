@@ -162,6 +162,23 @@ test('the numbers follow the days, and new bots come in while somebody looks', a
 	await sees('all rows', async () => (await names()).length === 6);
 });
 
+test('with more than one node, one can be chosen', async () => {
+	assert.equal(await page.locator('select[name=node]').count(), 0);
+	await page.route('**/api/v1/nodes', async (route) => {
+		const {nodes} = await (await route.fetch()).json();
+		await route.fulfill({json: {nodes: [...nodes, {...nodes[0], node: 'web-2'}]}});
+	});
+	await page.waitForSelector('select[name=node]');
+	await page.selectOption('select[name=node]', 'web-2');
+	await has('No bots in these days');
+	assert.equal(search(), '?page=bots&node=web-2');
+	await page.selectOption('select[name=node]', 'web-1');
+	await sees('all rows', async () => (await names()).length === 6);
+	await page.selectOption('select[name=node]', '');
+	assert.equal(search(), '?page=bots');
+	await page.unroute('**/api/v1/nodes');
+});
+
 test('a thousand rows are not all drawn, and those that are not are said', async () => {
 	const many = Array.from({length: 1000}, (_, i) => ({name: `robot-${1000 + i}`, reason: 'user_agent', events: 2000 - i}));
 	const sum = many.reduce((n, row) => n + row.events, 0);

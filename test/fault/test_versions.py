@@ -46,6 +46,7 @@ def test_the_state_of_an_earlier_version_is_counted(farm, state):
     assert agent.status()["spool"]["broken"] == 0, agent.status()
     bots = central.api("bots", from_=day, to=day)["rows"]
     assert {row["name"]: row["events"] for row in bots} == wanted.get("bots", {})
+    assert ": no difference\n" in central.run("verify").stdout
 
 
 def test_there_is_a_state_of_every_version():

@@ -231,6 +231,30 @@ START_TEST(a_name_that_is_none_is_counted_without_it)
 }
 END_TEST
 
+START_TEST(each_segment_counts_a_name_for_itself)
+{
+	struct journal *j = open_journal();
+	struct segment *s;
+	unsigned round;
+
+	for (round = 1; round <= 6; round++) { /* more than there are segments */
+		count(j, SOURCE_BEACON, round % 2 ? "odd" : "even");
+		count(j, SOURCE_BEACON, "always");
+		count(j, SOURCE_DATAGRAM, "always");
+		ck_assert_int_eq(journal_rotate(j, at(200), true), 0);
+		s = closed(j);
+		ck_assert_int_eq(of_name(s, SOURCE_BEACON, "odd"), round % 2 ? 1 : -1);
+		ck_assert_int_eq(of_name(s, SOURCE_BEACON, "even"), round % 2 ? -1 : 1);
+		ck_assert_int_eq(of_name(s, SOURCE_BEACON, "always"), 1);
+		ck_assert_int_eq(of_name(s, SOURCE_DATAGRAM, "always"), 1);
+		ck_assert_uint_eq(in_ledger(s, SOURCE_BEACON), 2);
+		ck_assert_int_eq(journal_sealed(j, s), 0);
+		journal_tend(j, at(200));
+	}
+	journal_close(j);
+}
+END_TEST
+
 START_TEST(names_of_a_segments_earlier_life_are_gone)
 {
 	struct batch_bot bot[SEGMENT_BOTS];
@@ -335,6 +359,7 @@ main(void)
 	tcase_add_test(t, a_killed_process_leaves_every_name_that_it_had_counted);
 	tcase_add_test(t, a_full_table_keeps_who_came_first_and_counts_the_rest_without_a_name);
 	tcase_add_test(t, a_name_that_is_none_is_counted_without_it);
+	tcase_add_test(t, each_segment_counts_a_name_for_itself);
 	tcase_add_test(t, names_of_a_segments_earlier_life_are_gone);
 	/* length and name */
 	tcase_add_loop_test(t, a_damaged_place_costs_its_own_count_and_no_other, 0, 48);
