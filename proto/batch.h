@@ -98,6 +98,7 @@ struct batch {
 	uint32_t contents, names, referrers, countries;
 	uint32_t bots;     /* at most BATCH_BOTS_MAX */
 	uint32_t visitors; /* hashes in the list of visitors */
+	uint32_t tagged;   /* events with an event_tag */
 	/* encoded parts, validated by batch_decode; private to batch_read.c */
 	struct reader column[BATCH_COLUMNS];
 	struct reader dict_content, dict_name, dict_referrer, dict_country, dict_bot;

@@ -664,6 +664,7 @@ columns_valid(struct batch *b)
 		    c.column[i].at != c.column[i].len)
 			return false;
 	b->visitors = c.visitors;
+	b->tagged = (uint32_t)(c.column[COLUMN_EVENT_TAG].len / 8);
 	return list_is_whole(&c.column[COLUMN_VISITOR_NEW], c.visitors) &&
 	       list_is_whole(&c.column[COLUMN_SESSION_NEW], c.sessions) &&
 	       ledger_fits(b, &accepted);

@@ -79,18 +79,25 @@ put_f64(struct writer *w, double v)
 	put_le(w, bits, 8);
 }
 
+#define VARINT_MAX 10
+
+/* In place when the longest would fit. */
 void
 put_varint(struct writer *w, uint64_t v)
 {
-	uint8_t bytes[10];
+	bool roomy = !w->bad && w->cap - w->len >= VARINT_MAX;
+	uint8_t bytes[VARINT_MAX], *at = roomy ? w->base + w->len : bytes;
 	size_t n = 0;
 
 	while (v >= 0x80) {
-		bytes[n++] = (uint8_t)(v | 0x80);
+		at[n++] = (uint8_t)(v | 0x80);
 		v >>= 7;
 	}
-	bytes[n++] = (uint8_t)v;
-	put_bytes(w, bytes, n);
+	at[n++] = (uint8_t)v;
+	if (roomy)
+		w->len += n;
+	else
+		put_bytes(w, bytes, n);
 }
 
 void
@@ -121,14 +128,15 @@ get_bytes(struct reader *r, size_t n)
 	return r->base + (r->at - n);
 }
 
-static uint64_t
+static inline uint64_t
 get_le(struct reader *r, size_t n)
 {
 	const uint8_t *bytes = get_bytes(r, n);
 	uint64_t v = 0;
+	size_t i;
 
-	while (bytes && n-- > 0)
-		v = v << 8 | bytes[n];
+	for (i = 0; bytes && i < n; i++) /* compilers make one load of it */
+		v |= (uint64_t)bytes[i] << (8 * i);
 	return v;
 }
 
@@ -193,19 +201,19 @@ get_f64(struct reader *r)
 uint64_t
 get_varint(struct reader *r)
 {
+	size_t left = reader_left(r), n;
+	const uint8_t *at = r->base + r->at;
 	uint64_t v = 0;
-	unsigned shift;
-	uint8_t byte;
 
-	for (shift = 0; shift < 64; shift += 7) {
-		byte = get_u8(r);
-		v |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80) {
-			/* one form per value: no zero last byte, nothing above 64 bits */
-			if ((byte == 0 && shift > 0) || (shift == 63 && byte > 1))
-				r->bad = true;
-			return r->bad ? 0 : v;
-		}
+	for (n = 0; n < left && n < VARINT_MAX; n++) {
+		v |= (uint64_t)(at[n] & 0x7f) << (7 * n);
+		if (at[n] >= 0x80)
+			continue;
+		/* one form per value: no zero last byte, nothing above 64 bits */
+		if ((at[n] == 0 && n > 0) || (n == VARINT_MAX - 1 && at[n] > 1))
+			break;
+		r->at += n + 1;
+		return v;
 	}
 	r->bad = true;
 	return 0;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/radix.h"
 #include "central/store_bdb.h"
 
 struct twin_entry {
@@ -17,14 +18,44 @@ struct twin_entry {
 	uint32_t event;
 };
 
-static int
-entry_order(const void *a, const void *b)
+static uint64_t
+by_tag(const struct twin_entry *e)
 {
-	const struct twin_entry *x = a, *y = b;
+	return e->tag;
+}
 
-	if (x->tag != y->tag)
-		return x->tag < y->tag ? -1 : 1;
-	return (x->event > y->event) - (x->event < y->event);
+/* Of times as they are in batches: none is negative. */
+static uint64_t
+by_hour(const struct twin_entry *e)
+{
+	return (uint64_t)hour_of(e->ts_ms);
+}
+
+/* Those of one key stay in the order in which they are. */
+static int
+sort_entries(struct bdb_twins *t, uint64_t (*key)(const struct twin_entry *))
+{
+	struct twin_entry *sorted = malloc((t->n + 1) * sizeof(*sorted));
+	struct radix_item *item = malloc((t->n + 1) * sizeof(*item));
+	struct radix_item *spare = malloc((t->n + 1) * sizeof(*spare));
+	int rc = sorted && item && spare ? 0 : ENOMEM;
+	uint32_t i;
+
+	for (i = 0; i < t->n && !rc; i++)
+		item[i] = (struct radix_item){key(&t->entry[i]), i};
+	if (!rc)
+		radix_sort(item, spare, t->n);
+	for (i = 0; i < t->n && !rc; i++)
+		sorted[i] = t->entry[item[i].index];
+	free(item);
+	free(spare);
+	if (rc) {
+		free(sorted);
+		return rc;
+	}
+	free(t->entry);
+	t->entry = sorted;
+	return 0;
 }
 
 static int
@@ -59,22 +90,25 @@ collect_hours(struct bdb_twins *t)
 static int
 collect(const struct batch *b, struct bdb_twins *t)
 {
+	const struct batch_block *block;
 	struct batch_cursor c;
-	struct batch_event e;
-	uint32_t i;
+	uint32_t first, i;
 	int rc;
 
-	t->entry = malloc((b->events + 1) * sizeof(*t->entry));
+	t->entry = malloc(((size_t)b->tagged + 1) * sizeof(*t->entry));
 	t->skip = calloc(b->events + 1, 1);
 	if (!t->entry || !t->skip)
 		return ENOMEM;
+	if (b->tagged == 0)
+		return 0;
 	batch_cursor_init(b, &c);
-	for (i = 0; batch_next(&c, &e); i++)
-		if (e.event_tag)
-			t->entry[t->n++] = (struct twin_entry){e.event_tag, e.ts_ms, i};
+	for (first = 0; (block = batch_next_block(&c)); first += block->n)
+		for (i = 0; i < block->n; i++)
+			if (block->event_tag[i])
+				t->entry[t->n++] = (struct twin_entry){block->event_tag[i],
+								       block->ts_ms[i], first + i};
 	rc = collect_hours(t);
-	qsort(t->entry, t->n, sizeof(*t->entry), entry_order);
-	return rc;
+	return rc ? rc : sort_entries(t, by_tag);
 }
 
 static void
@@ -233,15 +267,6 @@ bdb_twins_given(struct store *s, const struct batch *b, const uint8_t *skipped, 
 	return 0;
 }
 
-static int
-hour_then_tag(const void *a, const void *b)
-{
-	const struct twin_entry *x = a, *y = b;
-	int64_t p = hour_of(x->ts_ms), q = hour_of(y->ts_ms);
-
-	return p != q ? (p < q ? -1 : 1) : entry_order(a, b);
-}
-
 /* Writes the new tags of the hour that begins at entry `from` to buf; returns where the next begins. */
 static uint32_t
 take_hour(const struct bdb_twins *t, uint32_t from, struct writer *buf)
@@ -271,7 +296,7 @@ bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordina
 	buf = malloc((size_t)t->n * 8);
 	if (!buf)
 		return ENOMEM;
-	qsort(t->entry, t->n, sizeof(*t->entry), hour_then_tag);
+	rc = sort_entries(t, by_hour); /* by tag they are */
 	for (i = 0; i < t->n && !rc; i = next) {
 		w = writer_of(buf, (size_t)t->n * 8);
 		next = take_hour(t, i, &w);

@@ -106,8 +106,8 @@ END_TEST
 
 START_TEST(varints_of_every_length_come_back)
 {
-	uint8_t bytes[10];
-	struct writer w;
+	uint8_t bytes[10], tight[10];
+	struct writer w, exact, short_of_one;
 	struct reader r;
 	unsigned bit;
 	uint64_t v;
@@ -122,6 +122,13 @@ START_TEST(varints_of_every_length_come_back)
 			r = reader_of(bytes, w.len - 1);
 			get_varint(&r);
 			ck_assert(r.bad);
+			exact = writer_of(tight, w.len);
+			put_varint(&exact, v);
+			ck_assert(!exact.bad && exact.len == w.len);
+			ck_assert_mem_eq(tight, bytes, w.len);
+			short_of_one = writer_of(tight, w.len - 1);
+			put_varint(&short_of_one, v);
+			ck_assert(short_of_one.bad);
 			if (v == UINT64_C(1) << bit)
 				break;
 		}

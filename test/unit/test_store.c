@@ -479,6 +479,35 @@ START_TEST(two_events_of_one_batch_with_one_id_count_once)
 }
 END_TEST
 
+/* Several blocks of events, hours in no order; every second event of the second batch is known. */
+START_TEST(many_twins_among_many_events_are_those_left_out)
+{
+	enum { EVENTS = 1000 };
+	struct store *s = open_store();
+	struct maker m;
+	struct event e;
+	unsigned batch, i;
+	uint64_t id;
+
+	for (batch = 0; batch < 2; batch++) {
+		maker_begin(&m, batch ? "web-2" : "web-1", 1, 1, NOON, EVENTS);
+		for (i = 0; i < EVENTS; i++) {
+			id = 1 + (batch && i % 2 ? EVENTS + i : i);
+			e = view_of(NOON + (int64_t)(id * 7 % 5) * HOUR_MS, (unsigned)id, id);
+			set_event_id(&e, id);
+			maker_add(&m, &e);
+		}
+		maker_finish(&m);
+		ck_assert_int_eq(apply(s, &m), STORE_STORED);
+		maker_free(&m);
+	}
+	ck_assert_uint_eq(last_ledger(s).merged, EVENTS / 2);
+	ck_assert_uint_eq(sums_of(s, GRAIN_DAY, DIM_SITE, NULL).events, EVENTS + EVENTS / 2);
+	ck_assert_uint_eq(sums_of(s, GRAIN_DAY, DIM_CONTENT, NULL).rows, EVENTS + EVENTS / 2);
+	store_close(s);
+}
+END_TEST
+
 START_TEST(the_retry_window_spans_hours_by_the_events_time)
 {
 	struct store *s = open_store();
@@ -920,6 +949,7 @@ main(void)
 	tcase_add_test(t, a_node_is_complete_up_to_the_first_gap);
 	tcase_add_test(t, an_event_told_by_two_nodes_counts_once);
 	tcase_add_test(t, two_events_of_one_batch_with_one_id_count_once);
+	tcase_add_test(t, many_twins_among_many_events_are_those_left_out);
 	tcase_add_test(t, the_retry_window_spans_hours_by_the_events_time);
 	tcase_add_test(t, without_a_retry_window_nothing_is_merged);
 	tcase_add_test(t, unique_views_are_visitors_of_each_content_and_day);
