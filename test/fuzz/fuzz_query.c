@@ -62,11 +62,16 @@ stop(void)
 static void
 start(void)
 {
+	static const char accounts[] = "footfall-access 1\n"
+				       "node web-1 1794000000000 00\n"
+				       "node web-2 1794000000000 01\n"
+				       "node web-9 1794000000000 02\n";
 	unsigned n;
 
 	fuzz_home_make(ZONE);
 	for (n = BATCHES; n > 0; n--)
 		put_batch(n - 1);
+	fuzz_file("access", accounts, sizeof(accounts) - 1);
 	if (auth_open(fuzz_dir, 60000, &auth) < 0 ||
 	    query_new(fuzz_home.conf, fuzz_home.store, auth, &query) < 0 || atexit(stop) != 0)
 		abort();
