@@ -56,7 +56,7 @@ void query_note_clock(struct query *q, const char *node, int64_t skew_ms);
 struct query_node {
 	char name[AUTH_NAME_MAX];
 	int64_t last_ms, complete_to_ms; /* 0: never */
-	uint64_t batches, events, lost;
+	uint64_t batches, events, lost, lost_batches;
 };
 
 /* The caller frees them. Number, or -errno. */

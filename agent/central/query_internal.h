@@ -117,7 +117,10 @@ void tally_finish(struct tally *t, bool by_visitors);
 
 /* -- completeness (query_nodes.c) -- */
 
-enum node_verdict { NODE_COMPLETE, NODE_WAITING, NODE_SILENT, NODE_NEVER };
+/* In the order in which they are said: what may still come before what never will. */
+enum node_verdict { NODE_COMPLETE, NODE_LOST, NODE_WAITING, NODE_SILENT, NODE_NEVER };
+
+const char *node_verdict_name(enum node_verdict v); /* of a range: never is silent */
 
 struct node_state {
 	char name[AUTH_NAME_MAX];
@@ -127,8 +130,9 @@ struct node_state {
 	int64_t interval_ms;
 	int64_t current_ms; /* last_ms of the epoch that skew and interval are of */
 	int64_t skew_ms;
-	int64_t gap_from_ms, gap_until_ms; /* span of epochs with a missing number; equal: none */
-	uint64_t batches, events, lost;
+	int64_t gap_from_ms, gap_until_ms;   /* span of epochs with a missing number; equal: none */
+	int64_t lost_from_ms, lost_until_ms; /* span of the batches that will never come */
+	uint64_t batches, events, lost, lost_batches;
 };
 
 struct nodes_state {
@@ -146,6 +150,11 @@ enum node_verdict node_verdict(const struct node_state *n, int64_t from_ms, int6
 			       int64_t now_ms);
 bool nodes_are_complete(const struct nodes_state *s, int64_t from_ms, int64_t until_ms);
 json_t *nodes_missing(const struct nodes_state *s, int64_t from_ms, int64_t until_ms);
+/* Batches that will never come, if some of what was in them may have arrived in [from, until). */
+uint64_t node_lost_batches(const struct node_state *n, int64_t from_ms, int64_t until_ms);
+/* Since when what it stands for is missing. */
+int64_t node_since(const struct node_state *n, enum node_verdict v);
+uint64_t nodes_lost_batches(const struct nodes_state *s, int64_t from_ms, int64_t until_ms);
 /* End of the interval that will bring the next numbers; 0 when unknown. */
 int64_t nodes_next_data(const struct nodes_state *s);
 

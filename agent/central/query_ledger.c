@@ -74,14 +74,14 @@ set_verdict(json_t *row, const struct nodes_state *s, const struct node_state *n
 	enum node_verdict v =
 	    n ? node_verdict(n, hour_ms, hour_ms + HOUR_MS, s->now_ms) : NODE_COMPLETE;
 
-	json_object_set_new(row, "verdict",
-			    json_string(v == NODE_WAITING    ? "waiting"
-					: v != NODE_COMPLETE ? "silent"
-					: lost               ? "lost"
-							     : "complete"));
+	json_object_set_new(
+	    row, "verdict",
+	    json_string(lost && v == NODE_COMPLETE ? "lost" : node_verdict_name(v)));
 	if (v != NODE_COMPLETE)
-		json_object_set_new(
-		    row, "since", query_time(n->complete_to_ms ? n->complete_to_ms : n->since_ms));
+		json_object_set_new(row, "since", query_time(node_since(n, v)));
+	if (v == NODE_LOST)
+		json_object_set_new(row, "lost_batches",
+				    query_number(node_lost_batches(n, hour_ms, hour_ms + HOUR_MS)));
 	return v;
 }
 

@@ -1,6 +1,7 @@
 /* A node is complete up to T when the central holds every batch of its epoch up to one that closes T
  * (ARCHITECTURE.md). A range is complete when every node that was added is, up to the end of the
- * range or, for a range that is not over, up to the end of its own last finished interval. */
+ * range or, for a range that is not over, up to the end of its own last finished interval. A range in
+ * which batches were lost for ever is never complete: its verdict is "lost", and nothing is waited for. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -54,8 +55,22 @@ node_verdict(const struct node_state *n, int64_t from_ms, int64_t until_ms, int6
 	    from_ms < n->gap_until_ms)
 		return NODE_WAITING;
 	if (n->complete_to_ms >= end)
-		return NODE_COMPLETE;
+		return node_lost_batches(n, from_ms, until_ms) ? NODE_LOST : NODE_COMPLETE;
 	return is_silent(n, now_ms) ? NODE_SILENT : NODE_WAITING;
+}
+
+const char *
+node_verdict_name(enum node_verdict v)
+{
+	static const char *const names[] = {"complete", "lost", "waiting", "silent", "silent"};
+
+	return names[v];
+}
+
+uint64_t
+node_lost_batches(const struct node_state *n, int64_t from_ms, int64_t until_ms)
+{
+	return until_ms > n->lost_from_ms && from_ms < n->lost_until_ms ? n->lost_batches : 0;
 }
 
 /* -- reading -- */
@@ -113,6 +128,21 @@ take_epoch(void *ctx, const struct store_node *epoch)
 	return 0;
 }
 
+static int
+take_lost(void *ctx, const struct store_lost *l)
+{
+	struct node_state *n = nodes_find(ctx, l->node);
+
+	if (!n)
+		return 0;
+	if (n->lost_batches == 0 || l->from_ms < n->lost_from_ms)
+		n->lost_from_ms = l->from_ms;
+	if (l->until_ms > n->lost_until_ms)
+		n->lost_until_ms = l->until_ms;
+	n->lost_batches += l->batches;
+	return 0;
+}
+
 int
 nodes_read(struct query *q, int64_t now_ms, struct nodes_state *ret_state)
 {
@@ -131,6 +161,8 @@ nodes_read(struct query *q, int64_t now_ms, struct nodes_state *ret_state)
 	if (!s.node)
 		return -ENOMEM;
 	err = store_nodes(q->store, take_epoch, &s);
+	if (!err)
+		err = store_lost(q->store, take_lost, &s);
 	if (err) {
 		nodes_free(&s);
 		return err;
@@ -160,6 +192,25 @@ nodes_are_complete(const struct nodes_state *s, int64_t from_ms, int64_t until_m
 	return true;
 }
 
+uint64_t
+nodes_lost_batches(const struct nodes_state *s, int64_t from_ms, int64_t until_ms)
+{
+	uint64_t lost = 0;
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		lost += node_lost_batches(&s->node[i], from_ms, until_ms);
+	return lost;
+}
+
+int64_t
+node_since(const struct node_state *n, enum node_verdict v)
+{
+	int64_t since_ms = v == NODE_LOST ? n->lost_from_ms : n->complete_to_ms;
+
+	return since_ms ? since_ms : n->since_ms;
+}
+
 json_t *
 nodes_missing(const struct nodes_state *s, int64_t from_ms, int64_t until_ms)
 {
@@ -172,10 +223,10 @@ nodes_missing(const struct nodes_state *s, int64_t from_ms, int64_t until_ms)
 		if (v == NODE_COMPLETE)
 			continue;
 		json_array_append_new(
-		    missing,
-		    json_pack("{s:s, s:o, s:s}", "node", n->name, "since",
-			      query_time(n->complete_to_ms ? n->complete_to_ms : n->since_ms),
-			      "verdict", v == NODE_WAITING ? "waiting" : "silent"));
+		    missing, json_pack("{s:s, s:o, s:s, s:o}", "node", n->name, "since",
+				       query_time(node_since(n, v)), "verdict",
+				       node_verdict_name(v), "lost_batches",
+				       query_number(node_lost_batches(n, from_ms, until_ms))));
 	}
 	return missing;
 }
@@ -246,6 +297,7 @@ query_nodes(struct query *q, int64_t now_ms, struct query_node **ret_nodes)
 		nodes[i].batches = s.node[i].batches;
 		nodes[i].events = s.node[i].events;
 		nodes[i].lost = s.node[i].lost;
+		nodes[i].lost_batches = s.node[i].lost_batches;
 	}
 	err = nodes ? (int)s.n : -ENOMEM;
 	nodes_free(&s);
@@ -257,22 +309,24 @@ query_nodes(struct query *q, int64_t now_ms, struct query_node **ret_nodes)
 /* -- question: nodes -- */
 
 static json_t *
-node_json(struct query *q, const struct node_state *n, int64_t now_ms)
+node_json(struct query *q, const struct node_state *n, const struct query_range *range,
+	  int64_t now_ms)
 {
-	static const char *const names[] = {"complete", "waiting", "silent", "never"};
 	enum node_verdict v = n->last_ms == 0 ? NODE_NEVER
 			      : is_silent(n, now_ms)
 				  ? NODE_SILENT
 				  : node_verdict(n, now_ms - HOUR_MS, now_ms, now_ms);
 
-	return json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:I}", "node", n->name, "last_seen",
-			 query_time(n->last_ms), "complete_to", query_time(n->complete_to_ms),
-			 "verdict", names[v], "batches", query_number(n->batches), "events",
-			 query_number(n->events), "lost", query_number(n->lost), "skew_ms",
-			 (json_int_t)query_skew_ms(q, n->name, n->skew_ms));
+	return json_pack(
+	    "{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:I}", "node", n->name, "last_seen",
+	    query_time(n->last_ms), "complete_to", query_time(n->complete_to_ms), "verdict",
+	    v == NODE_NEVER ? "never" : node_verdict_name(v), "batches", query_number(n->batches),
+	    "events", query_number(n->events), "lost", query_number(n->lost), "lost_batches",
+	    query_number(node_lost_batches(n, range->from_ms, range->until_ms)), "skew_ms",
+	    (json_int_t)query_skew_ms(q, n->name, n->skew_ms));
 }
 
-/* `lost` is of the range. */
+/* `lost` and `lost_batches` are of the range. */
 void
 query_ask_nodes(struct query *q, const struct query_args *a, struct query_result *r)
 {
@@ -291,7 +345,7 @@ query_ask_nodes(struct query *q, const struct query_args *a, struct query_result
 	}
 	nodes = json_array();
 	for (i = 0; i < s.n; i++)
-		json_array_append_new(nodes, node_json(q, &s.node[i], a->now_ms));
+		json_array_append_new(nodes, node_json(q, &s.node[i], &range, a->now_ms));
 	query_answer(r, json_pack("{s:o}", "nodes", nodes));
 	nodes_free(&s);
 }

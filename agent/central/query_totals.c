@@ -26,13 +26,15 @@ static json_t *
 summary_json(const struct query *q, const struct query_range *range, const struct count *c,
 	     const struct nodes_state *nodes, uint64_t lost)
 {
-	return json_pack(
-	    "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "from", range->from, "to",
-	    range->to, "time_zone", q->conf->central_time_zone, "total_views",
-	    query_number(c->events), "views", query_number(c->events - c->repeats), "unique_views",
-	    query_number(c->unique_views), "visitors", query_number(c->visitors), "complete",
-	    nodes_are_complete(nodes, range->from_ms, range->until_ms), "missing",
-	    nodes_missing(nodes, range->from_ms, range->until_ms), "lost", query_number(lost));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "from",
+			 range->from, "to", range->to, "time_zone", q->conf->central_time_zone,
+			 "total_views", query_number(c->events), "views",
+			 query_number(c->events - c->repeats), "unique_views",
+			 query_number(c->unique_views), "visitors", query_number(c->visitors),
+			 "complete", nodes_are_complete(nodes, range->from_ms, range->until_ms),
+			 "missing", nodes_missing(nodes, range->from_ms, range->until_ms), "lost",
+			 query_number(lost), "lost_batches",
+			 query_number(nodes_lost_batches(nodes, range->from_ms, range->until_ms)));
 }
 
 void

@@ -98,8 +98,10 @@ apply_bounded(struct receive *r, const struct batch_name *name, struct text body
 }
 
 struct receive_answer
-receive_batch(struct receive *r, const char *node, struct text body, int64_t arrival_ms)
+receive_batch(struct receive *r, const char *node, struct text body, uint64_t oldest_seq,
+	      int64_t arrival_ms)
 {
+	struct receive_answer answer;
 	struct batch_name name;
 	struct text frame;
 	int err = batch_name_get((const uint8_t *)body.at, body.len, &name, &frame);
@@ -116,5 +118,10 @@ receive_batch(struct receive *r, const char *node, struct text body, int64_t arr
 	if (!frame_is_sound(&name, frame))
 		return (struct receive_answer){422,
 					       "the compressed document is not what its name says"};
-	return apply_bounded(r, &name, body, frame, arrival_ms);
+	answer = apply_bounded(r, &name, body, frame, arrival_ms);
+	if (answer.status == 200 && oldest_seq > 0 && oldest_seq <= name.id.seq) {
+		name.id.seq = oldest_seq;
+		(void)store_lose(r->store, &name.id, arrival_ms); /* its next batch says it too */
+	}
+	return answer;
 }

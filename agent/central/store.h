@@ -90,13 +90,29 @@ struct store_node {
 	int64_t skew_ms;           /* sealed_ms less arrival, of the batch with the highest seq */
 	int64_t interval_ms;       /* until - from of the highest that closed an interval */
 	uint64_t batches, events, bytes;
-	uint64_t contiguous_seq; /* every batch up to this one is stored */
+	uint64_t contiguous_seq; /* every batch up to this one is stored, or known lost */
 	uint64_t highest_seq;
 	int64_t
 	    complete_to_ms; /* closes_ms of the latest such within the contiguous ones; 0: none */
 };
 typedef int store_node_fn(void *ctx, const struct store_node *n);
 int store_nodes(struct store *s, store_node_fn *each, void *ctx);
+
+/* The node has no batch of this epoch below oldest->seq any more: those that are not stored are lost.
+ * They are counted, and completeness goes on behind them. What nothing is stored behind of is left
+ * alone. 0 or -errno. */
+int store_lose(struct store *s, const struct batch_id *oldest, int64_t arrival_ms);
+
+/* One per node and epoch that lost some. */
+struct store_lost {
+	char node[BATCH_NODE_MAX + 1];
+	uint8_t epoch[16];
+	uint64_t up_to;            /* of the numbers up to this one */
+	uint64_t batches;          /* so many are lost */
+	int64_t from_ms, until_ms; /* what was in them arrived within; from 0: nobody knows */
+};
+typedef int store_lost_fn(void *ctx, const struct store_lost *l);
+int store_lost(struct store *s, store_lost_fn *each, void *ctx);
 
 /* Sites seen so far, at most STORE_SITES_MAX; further ones are counted in their rows all the same. */
 #define STORE_SITES_MAX 1024

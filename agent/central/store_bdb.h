@@ -3,7 +3,7 @@
  * store_bdb.c: opening, closing, errors. store_bdb_record.c: keys and values of the small tables.
  * store_bdb_twin.c: events that were stored before. store_bdb_apply.c: a batch as one transaction.
  * store_bdb_scan.c: reading. store_bdb_replay.c: everything anew from the batches, in shadow tables, for
- * store_bdb_verify.c and store_bdb_rebuild.c. store_bdb_backup.c, store_bdb_retain.c: as they say.
+ * store_bdb_verify.c and store_bdb_rebuild.c. store_bdb_lost.c: gaps for ever. store_bdb_backup.c, store_bdb_retain.c: as they say.
  *
  * Threads:  see struct store.
  * Errors:   functions here return what Berkeley DB returns: 0, an errno (positive) or a DB_ code
@@ -107,6 +107,8 @@ void bdb_key_node(const struct batch_id *id, struct bdb_key *ret_key);
 void bdb_key_ledger(int64_t hour_ms, const char *node, const char *name, struct bdb_key *ret_key);
 void bdb_key_ledger_from(int64_t hour_ms, struct bdb_key *ret_key);
 void bdb_key_tags(int64_t hour_ms, uint64_t ordinal, struct bdb_key *ret_key);
+bool bdb_key_node_read(const void *key, size_t key_len, char ret_node[BATCH_NODE_MAX + 1],
+		       uint8_t ret_epoch[16]);
 enum { BDB_BATCH_BODY, BDB_BATCH_SKIPPED };
 void bdb_key_batch(uint64_t ordinal, uint8_t part, struct bdb_key *ret_key);
 
@@ -169,6 +171,21 @@ void bdb_twins_fini(struct bdb_twins *t);
 
 /* True, with the answer, when another agent sends under the batch's node name. Caller is the writer. */
 bool bdb_has_rival(struct store *s, const struct batch_meta *m, enum store_result *ret_result);
+
+/* -- nodes, and batches that will never come (store_bdb_lost.c) -- */
+
+int bdb_node_get(struct store *s, DB_TXN *txn, const struct batch_id *id,
+		 struct store_node *ret_node);
+/* Over what is stored behind the contiguous ones, then into the table. */
+int bdb_node_advance(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *n);
+
+/* Leads the node, whose batch `id` is being applied, past what was lost. When the batch was, too, it is
+ * counted as lost no longer; not by a shadow, for which that was done. */
+int bdb_lost_pass(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *n);
+
+#define BDB_LOST_PREFIX "lost" /* of keys in meta; the rest is a key of the nodes */
+#define BDB_LOST_PREFIX_LEN (sizeof(BDB_LOST_PREFIX) - 1)
+bool bdb_lost_decode(const void *bytes, size_t len, struct store_lost *ret_lost);
 
 /* -- everything anew, from the batches -- */
 

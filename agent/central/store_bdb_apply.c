@@ -288,23 +288,45 @@ node_close(struct store_node *n, int64_t closes_ms)
 
 /* Batches may come in any order: behind the one that fills a gap others may stand already. */
 static int
-node_advance(struct store *s, DB_TXN *txn, const struct batch_meta *m, struct store_node *n)
+node_walk(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *n)
 {
 	struct bdb_applied a;
 	int rc = 0;
 
-	if (m->id.seq != n->contiguous_seq + 1)
-		return 0;
-	n->contiguous_seq = m->id.seq;
-	node_close(n, m->closes_ms);
 	while (n->contiguous_seq < n->highest_seq && !rc) {
-		rc = bdb_applied_get(s, txn, n->contiguous_seq + 1, &m->id, &a);
+		rc = bdb_applied_get(s, txn, n->contiguous_seq + 1, id, &a);
 		if (rc)
 			break;
 		n->contiguous_seq++;
 		node_close(n, a.closes_ms);
 	}
 	return rc == DB_NOTFOUND ? 0 : rc;
+}
+
+int
+bdb_node_get(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *ret_node)
+{
+	uint8_t buf[BDB_RECORD_MAX];
+	struct bdb_key k;
+	size_t len;
+	int rc;
+
+	bdb_key_node(id, &k);
+	rc = record_get(s->table[TABLE_NODES], txn, &k, buf, sizeof(buf), DB_RMW, &len);
+	if (!rc && !bdb_node_decode(k.bytes, k.len, buf, len, ret_node))
+		rc = EBADMSG;
+	return rc;
+}
+
+int
+bdb_node_advance(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *n)
+{
+	uint8_t buf[BDB_RECORD_MAX];
+	struct bdb_key k;
+	int rc = node_walk(s, txn, id, n);
+
+	bdb_key_node(id, &k);
+	return rc ? rc : record_put(s->table[TABLE_NODES], txn, &k, buf, bdb_node_encode(n, buf));
 }
 
 static void
@@ -332,24 +354,15 @@ node_count(struct store_node *n, const struct work *w)
 static int
 put_node(struct store *s, DB_TXN *txn, const struct work *w)
 {
-	const struct batch_meta *m = &w->batch.meta;
-	uint8_t buf[BDB_RECORD_MAX];
+	const struct batch_id *id = &w->batch.meta.id;
 	struct store_node n = {0};
-	struct bdb_key k;
-	size_t len;
-	int rc;
+	int rc = bdb_node_get(s, txn, id, &n);
 
-	bdb_key_node(&m->id, &k);
-	rc = record_get(s->table[TABLE_NODES], txn, &k, buf, sizeof(buf), DB_RMW, &len);
 	if (rc && rc != DB_NOTFOUND)
 		return rc;
-	if (!rc && !bdb_node_decode(k.bytes, k.len, buf, len, &n))
-		return EBADMSG;
 	node_count(&n, w);
-	rc = node_advance(s, txn, m, &n);
-	if (rc)
-		return rc;
-	return record_put(s->table[TABLE_NODES], txn, &k, buf, bdb_node_encode(&n, buf));
+	rc = bdb_lost_pass(s, txn, id, &n);
+	return rc ? rc : bdb_node_advance(s, txn, id, &n);
 }
 
 /* -- sites and totals -- */

@@ -13,6 +13,7 @@
  *                                                            varints, each less the one before
  *   sites    site                                            nothing
  *   meta     "format", "time_zone", "totals"                 u32; text; 1, ordinal, batches, events, bytes
+ *            "retained"; "lost" and a node's key             store_bdb_replay.c; store_bdb_lost.c
  *
  * Ledger counts have a row each, by name ("stored", "beacon.accepted.first"), so that reasons may come
  * and go with versions of the program and no row ever has to be rewritten. Left-out events are written
@@ -235,18 +236,20 @@ bdb_node_encode(const struct store_node *n, uint8_t buf[BDB_RECORD_MAX])
 	return w.len;
 }
 
-static bool
-node_key_decode(const void *key, size_t key_len, struct store_node *n)
+bool
+bdb_key_node_read(const void *key, size_t key_len, char ret_node[BATCH_NODE_MAX + 1],
+		  uint8_t ret_epoch[16])
 {
 	struct reader r = reader_of(key, key_len);
 	uint8_t version = get_u8(&r);
 	struct text node = get_text8(&r);
-	const uint8_t *epoch = get_bytes(&r, sizeof(n->epoch));
+	const uint8_t *epoch = get_bytes(&r, 16);
 
 	if (!epoch || version != VERSION || node.len == 0 || node.len > BATCH_NODE_MAX)
 		return false;
-	memcpy(n->node, node.at, node.len);
-	memcpy(n->epoch, epoch, sizeof(n->epoch));
+	memcpy(ret_node, node.at, node.len);
+	ret_node[node.len] = '\0';
+	memcpy(ret_epoch, epoch, 16);
 	return true;
 }
 
@@ -269,7 +272,7 @@ bdb_node_decode(const void *key, size_t key_len, const uint8_t *buf, size_t len,
 	n.highest_seq = get_u64(&r);
 	n.complete_to_ms = (int64_t)get_u64(&r);
 	n.first_sealed_ms = (int64_t)get_u64(&r);
-	if (r.bad || version != VERSION || !node_key_decode(key, key_len, &n))
+	if (r.bad || version != VERSION || !bdb_key_node_read(key, key_len, n.node, n.epoch))
 		return false;
 	*ret_node = n;
 	return true;

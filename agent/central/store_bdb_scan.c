@@ -397,6 +397,39 @@ store_nodes(struct store *s, store_node_fn *each, void *ctx)
 	return err ? err : nodes.result;
 }
 
+struct lost_scan {
+	store_lost_fn *each;
+	void *ctx;
+	int result;
+};
+
+static bool
+take_lost(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len)
+{
+	struct lost_scan *scan_of = ctx;
+	struct store_lost l = {.up_to = 0};
+
+	if (!bdb_lost_decode(value, value_len, &l) ||
+	    !bdb_key_node_read(key + BDB_LOST_PREFIX_LEN, key_len - BDB_LOST_PREFIX_LEN, l.node,
+			       l.epoch))
+		scan_of->result = -EBADMSG;
+	else if (l.batches > 0)
+		scan_of->result = scan_of->each(scan_of->ctx, &l);
+	return scan_of->result == 0;
+}
+
+int
+store_lost(struct store *s, store_lost_fn *each, void *ctx)
+{
+	struct lost_scan lost = {each, ctx, 0};
+	struct bdb_key prefix = {.len = BDB_LOST_PREFIX_LEN};
+	int err;
+
+	memcpy(prefix.bytes, BDB_LOST_PREFIX, BDB_LOST_PREFIX_LEN);
+	err = scan_table(s, TABLE_META, &prefix, &prefix, take_lost, &lost);
+	return err ? err : lost.result;
+}
+
 struct site_scan {
 	store_site_fn *each;
 	void *ctx;

@@ -29,19 +29,28 @@ admit_node(void *ctx, struct http_request *r, struct http_answer *a)
 	return false;
 }
 
-/* The time by the node's clock when it sent the request; other senders leave it out. */
+/* A number above 0; 0 when there is none. Other senders than agents leave these headers out. */
+static int64_t
+number_of(const struct http_request *r, const char *header)
+{
+	const char *sent = http_header(r, header);
+	char *end;
+	long long n;
+
+	if (!sent)
+		return 0;
+	errno = 0;
+	n = strtoll(sent, &end, 10);
+	return !errno && end != sent && *end == '\0' && n > 0 && n < INT64_MAX / 2 ? n : 0;
+}
+
+/* The time by the node's clock when it sent the request. */
 static void
 note_clock(struct web *w, const struct http_request *r, int64_t now_ms)
 {
-	const char *sent = http_header(r, "Footfall-Clock");
-	char *end;
-	long long ms;
+	int64_t ms = number_of(r, "Footfall-Clock");
 
-	if (!sent)
-		return;
-	errno = 0;
-	ms = strtoll(sent, &end, 10);
-	if (!errno && end != sent && *end == '\0' && ms > 0 && ms < INT64_MAX / 2)
+	if (ms)
 		query_note_clock(w->parts.query, r->name, ms - now_ms);
 }
 
@@ -50,7 +59,8 @@ serve_batch(void *ctx, struct http_request *r, struct http_answer *a)
 {
 	struct web *w = ctx;
 	int64_t now_ms = wall_now().ms;
-	struct receive_answer said = receive_batch(w->parts.receive, r->name, r->body, now_ms);
+	struct receive_answer said = receive_batch(
+	    w->parts.receive, r->name, r->body, (uint64_t)number_of(r, "Footfall-Oldest"), now_ms);
 
 	note_clock(w, r, now_ms);
 	CRASH_POINT("receive_before_answer");

@@ -141,6 +141,11 @@ print_nodes(FILE *f, struct query *q)
 	for (i = 0; i < n; i++)
 		fprintf(f, "footfall_central_node_lost_events{node=\"%s\"} %llu\n", nodes[i].name,
 			(unsigned long long)nodes[i].lost);
+	print_metric(f, "node_lost_batches", "gauge",
+		     "Batches that the node let go of and the store has not: after a restore");
+	for (i = 0; i < n; i++)
+		fprintf(f, "footfall_central_node_lost_batches{node=\"%s\"} %llu\n", nodes[i].name,
+			(unsigned long long)nodes[i].lost_batches);
 	free(nodes);
 }
 

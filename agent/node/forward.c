@@ -217,7 +217,8 @@ send_batch(struct forwarder *f, const struct batch_id *id, const char *body, siz
 	enum central_answer answer;
 
 	CRASH_POINT("forward_before_send");
-	answer = central_send(f->central, body, len, request_ms(f), why);
+	answer =
+	    central_send(f->central, body, len, spool_lowest(f->spool, id), request_ms(f), why);
 	CRASH_POINT("forward_after_answer");
 
 	switch (answer) {

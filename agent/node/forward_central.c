@@ -334,13 +334,17 @@ answer_of(struct central *z, long status, char *why)
 }
 
 enum central_answer
-central_send(struct central *z, const void *body, size_t len, int64_t timeout_ms, char *why)
+central_send(struct central *z, const void *body, size_t len, uint64_t oldest_seq,
+	     int64_t timeout_ms, char *why)
 {
-	char line[64]; /* by which the central tells a wrong clock from a batch that had to wait */
-	struct curl_slist clock = {line, z->batch_headers};
+	char oldest_line[64]; /* what it misses below is lost */
+	char clock_line[64];  /* by which it tells a wrong clock from a batch that had to wait */
+	struct curl_slist oldest = {oldest_line, z->batch_headers};
+	struct curl_slist clock = {clock_line, &oldest};
 	long status;
 
-	snprintf(line, sizeof(line), "Footfall-Clock: %" PRId64, wall_now().ms);
+	snprintf(oldest_line, sizeof(oldest_line), "Footfall-Oldest: %" PRIu64, oldest_seq);
+	snprintf(clock_line, sizeof(clock_line), "Footfall-Clock: %" PRId64, wall_now().ms);
 	status = perform(z, "/v1/batches", &clock, body, len, timeout_ms, why);
 	if (status < 0)
 		return status == -EACCES ? CENTRAL_DENIED : CENTRAL_RETRY;

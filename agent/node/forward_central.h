@@ -34,9 +34,10 @@ void central_free(struct central *z);
 /* Reads the token. A missing or readable-by-others file gives requests that fail saying so. */
 void central_read_token(struct central *z, const char *token_file);
 
-/* `why` (CENTRAL_WHY_MAX) gets a sentence with every answer but the first two. */
+/* oldest_seq: the lowest of the batch's epoch that is still here. `why` (CENTRAL_WHY_MAX) gets a
+ * sentence with every answer but the first two. */
 enum central_answer central_send(struct central *z, const void *body, size_t len,
-				 int64_t timeout_ms, char *why);
+				 uint64_t oldest_seq, int64_t timeout_ms, char *why);
 
 /* Number of salts, or -errno with a sentence in `why`. */
 int central_salts(struct central *z, int64_t timeout_ms,

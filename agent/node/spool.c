@@ -437,6 +437,24 @@ spool_oldest(struct spool *s, struct batch_id *ret_id, char **ret_body, size_t *
 	return -ENOENT;
 }
 
+/* Reads the directory, if there is anything in it: somebody may have cleared it up meanwhile. */
+uint64_t
+spool_lowest(const struct spool *s, const struct batch_id *id)
+{
+	DIR *dir = spool_broken(s) ? opendir(s->broken_dir) : NULL;
+	uint64_t lowest = id->seq, seq;
+	uint8_t epoch[16];
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir)))
+		if (parse_name(d->d_name, epoch, &seq) && seq < lowest &&
+		    memcmp(epoch, id->epoch, sizeof(epoch)) == 0)
+			lowest = seq;
+	if (dir)
+		closedir(dir);
+	return lowest;
+}
+
 int
 spool_remove(struct spool *s, const struct batch_id *id)
 {

@@ -34,6 +34,9 @@ int spool_put(struct spool *s, const struct batch_id *id, const void *body, size
  * are set aside on the way. */
 int spool_oldest(struct spool *s, struct batch_id *ret_id, char **ret_body, size_t *ret_len);
 
+/* The lowest number of id's epoch that is waiting, id's, or lies in spool/broken. */
+uint64_t spool_lowest(const struct spool *s, const struct batch_id *id);
+
 /* The central has it: removes the file. 0 also when it is gone already. */
 int spool_remove(struct spool *s, const struct batch_id *id);
 

@@ -27,6 +27,10 @@ def views(central, zone):
     return central.api("summary", from_=day, to=day)["total_views"]
 
 
+def node_of(central):
+    return central.api("nodes")["nodes"][0]
+
+
 def fill(farm, events=50):
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()
@@ -179,6 +183,7 @@ def test_a_backup_under_load_comes_back_and_counting_goes_on_exactly_once(farm):
     agent.flush()
     assert set(sent) == {200} and views(central, zone) == len(sent)
     agent.stop()
+    stored = node_of(central)["batches"]
     central.stop()
     shutil.rmtree(central.data_dir)
     assert ": no difference\n" in central.run("restore", backup).stdout
@@ -188,11 +193,18 @@ def test_a_backup_under_load_comes_back_and_counting_goes_on_exactly_once(farm):
     came_back = views(central, zone)
     # gone for good: what came between the backup and the end, since agents let go of it
     assert 100 <= came_back <= len(sent) - 100
+    lost = stored - node_of(central)["batches"]
     agent.start()
     for _ in range(30):
         assert agent.beacon(body(event_id=str(uuid.uuid4()))).status == 200
     agent.flush()
     assert views(central, zone) == came_back + 30
+    # each batch of those is counted, and waited for no longer; the day is never called complete
+    node = node_of(central)
+    assert node["lost_batches"] == lost > 0 and node["verdict"] == "lost"
+    summary = central.api("summary", from_=today_in(zone), to=today_in(zone))
+    assert not summary["complete"] and summary["lost_batches"] == lost
+    assert [m["verdict"] for m in summary["missing"]] == ["lost"]
     assert ": no difference\n" in central.run("verify").stdout
 
 

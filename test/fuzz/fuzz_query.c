@@ -46,7 +46,7 @@ put_batch(unsigned n)
 	m.meta.closes_ms = m.meta.until_ms;
 	maker_finish(&m);
 	if (receive_batch(fuzz_home.gate, m.meta.id.node,
-			  (struct text){(const char *)m.body, m.body_len}, from + HOUR_MS)
+			  (struct text){(const char *)m.body, m.body_len}, 0, from + HOUR_MS)
 		.status != 200)
 		abort();
 	maker_free(&m);

@@ -80,7 +80,8 @@ check_row(void *ctx, const struct store_ledger_row *row)
 static void
 check_taken(const struct batch_name *name, struct text body, const struct store_stats *before)
 {
-	struct receive_answer again = receive_batch(fuzz_home.gate, name->id.node, body, ARRIVAL);
+	struct receive_answer again =
+	    receive_batch(fuzz_home.gate, name->id.node, body, name->id.seq, ARRIVAL);
 	struct store_stats after;
 
 	store_stats(fuzz_home.store, &after);
@@ -122,7 +123,7 @@ post(struct text body)
 	int known = batch_name_get((const uint8_t *)body.at, body.len, &name, &frame);
 
 	store_stats(fuzz_home.store, &before);
-	said = receive_batch(fuzz_home.gate, name.id.node, body, ARRIVAL);
+	said = receive_batch(fuzz_home.gate, name.id.node, body, name.id.seq, ARRIVAL);
 	store_stats(fuzz_home.store, &after);
 	if (said.status == 200 && ZSTD_findFrameCompressedSize(frame.at, frame.len) != frame.len)
 		abort(); /* nothing stands behind what was read */

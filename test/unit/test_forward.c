@@ -39,7 +39,7 @@ static struct {
 	size_t lines, at;
 	struct batch_name got[64]; /* names of the bodies that came */
 	size_t n_got;
-	char authorization[64];
+	char authorization[64], oldest[32];
 	char salts[1024];
 	size_t salts_len;
 	char body[4096];
@@ -79,6 +79,7 @@ static enum MHD_Result
 request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 	const char *version, const char *data, size_t *size, void **req)
 {
+	const char *oldest = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Footfall-Oldest");
 	const char *authorization =
 	    MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
 	enum MHD_Result done;
@@ -90,6 +91,7 @@ request(void *cls, struct MHD_Connection *c, const char *url, const char *method
 		central.body_len = 0;
 		snprintf(central.authorization, sizeof(central.authorization), "%s",
 			 authorization ? authorization : "");
+		snprintf(central.oldest, sizeof(central.oldest), "%s", oldest ? oldest : "");
 		done = MHD_YES;
 	} else if (*size > 0) {
 		ck_assert_uint_le(central.body_len + *size, sizeof(central.body));
@@ -225,6 +227,7 @@ START_TEST(batches_go_oldest_first_under_the_token_and_are_then_removed)
 	for (seq = 1; seq <= 5; seq++)
 		ck_assert_uint_eq(central.got[seq - 1].id.seq, seq);
 	ck_assert_str_eq(central.authorization, "Bearer secret");
+	ck_assert_str_eq(central.oldest, "5");
 	ck_assert_uint_eq(stat_get(STAT_FORWARDED) - before, 1);
 	forward_status(forwarder, why, sizeof(why));
 	ck_assert_uint_eq(spool_broken(spool), 0);

@@ -566,6 +566,46 @@ START_TEST(a_number_that_will_never_come_concerns_its_time_only)
 }
 END_TEST
 
+/* The central was restored: what it lacks never comes, which is said, and no longer waited for. */
+START_TEST(a_number_that_is_known_lost_is_said_where_it_was_lost)
+{
+	const struct query_node *n;
+	struct query_node *nodes;
+	struct batch_id oldest = {.node = "web-1", .seq = 4};
+	json_t *j;
+
+	memset(oldest.epoch, 1, sizeof(oldest.epoch));
+	home_add_node("web-1", at("2026-11-21", 11));
+	store_hour(at("2026-11-21", 11), true);
+	seq = 3;
+	store_hour(at("2026-11-21", 14), true);
+	ck_assert_int_eq(store_lose(home.store, &oldest, at("2026-11-21", 15) + 1000), 0);
+	store_hour(at("2026-11-22", 13), true);
+	ck_assert_str_eq(missing("2026-11-21", at("2026-11-22", 14) + 60000), "lost");
+	ck_assert_str_eq(missing("2026-11-22", at("2026-11-22", 14) + 60000), "");
+	ck_assert_str_eq(verdict_of_node(at("2026-11-22", 14) + 60000), "complete");
+	j = answer(ASK("summary", NOW, NOV("21"), ));
+	ck_assert_int_eq(number(j, "lost_batches"), 2);
+	ck_assert_int_eq(number(item(j, "missing", 0), "lost_batches"), 2);
+	ck_assert_str_eq(string(item(j, "missing", 0), "since"), "2026-11-21T11:00:00.000Z");
+	json_decref(j);
+	j = answer(ASK("summary", NOW, NOV("22"), ));
+	ck_assert_int_eq(number(j, "lost_batches"), 0);
+	json_decref(j);
+	j = answer(ASK("nodes", NOW, NOV("21"), ));
+	ck_assert_int_eq(number(item(j, "nodes", 0), "lost_batches"), 2);
+	json_decref(j);
+	j = answer(ASK("ledger", NOW, NOV("21"), ));
+	ck_assert_str_eq(string(item(j, "rows", 1), "verdict"), "lost");
+	ck_assert_int_eq(number(item(j, "rows", 1), "lost_batches"), 2);
+	json_decref(j);
+	ck_assert_int_eq(query_nodes(query, NOW, &nodes), 1);
+	n = nodes;
+	ck_assert_uint_eq(n->lost_batches, 2);
+	free(nodes);
+}
+END_TEST
+
 START_TEST(a_node_that_never_sent_is_missing_from_its_beginning_on)
 {
 	home_add_node("web-1", at("2026-11-22", 12));
@@ -712,6 +752,7 @@ main(void)
 	tcase_add_test(t, four_weeks_are_asked_for_when_nothing_is);
 	tcase_add_test(t, a_range_is_complete_up_to_the_last_finished_interval);
 	tcase_add_test(t, a_batch_that_does_not_close_an_interval_completes_nothing);
+	tcase_add_test(t, a_number_that_is_known_lost_is_said_where_it_was_lost);
 	tcase_add_test(t, a_missing_number_is_waited_for_until_it_comes);
 	tcase_add_test(t, a_number_that_will_never_come_concerns_its_time_only);
 	tcase_add_test(t, a_node_that_never_sent_is_missing_from_its_beginning_on);

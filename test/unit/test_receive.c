@@ -64,11 +64,11 @@ rename_batch(void)
 
 START_TEST(a_batch_is_stored_once)
 {
-	struct receive_answer said = receive_batch(gate, "web-1", body_of(&batch), ARRIVAL);
+	struct receive_answer said = receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL);
 
 	ck_assert_uint_eq(said.status, 200);
 	ck_assert_str_eq(said.text, "stored");
-	said = receive_batch(gate, "web-1", body_of(&batch), ARRIVAL + 1);
+	said = receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL + 1);
 	ck_assert_uint_eq(said.status, 200);
 	ck_assert_str_eq(said.text, "already");
 	ck_assert_uint_eq(stored(), 1);
@@ -77,9 +77,9 @@ END_TEST
 
 START_TEST(a_token_of_another_node_stores_nothing)
 {
-	ck_assert_uint_eq(receive_batch(gate, "web-2", body_of(&batch), ARRIVAL).status, 403);
-	ck_assert_uint_eq(receive_batch(gate, "web-11", body_of(&batch), ARRIVAL).status, 403);
-	ck_assert_uint_eq(receive_batch(gate, "web-", body_of(&batch), ARRIVAL).status, 403);
+	ck_assert_uint_eq(receive_batch(gate, "web-2", body_of(&batch), 0, ARRIVAL).status, 403);
+	ck_assert_uint_eq(receive_batch(gate, "web-11", body_of(&batch), 0, ARRIVAL).status, 403);
+	ck_assert_uint_eq(receive_batch(gate, "web-", body_of(&batch), 0, ARRIVAL).status, 403);
 	ck_assert_uint_eq(stored(), 0);
 }
 END_TEST
@@ -89,11 +89,11 @@ START_TEST(other_bytes_under_the_same_number_are_a_conflict)
 	struct event e = view_of(HOUR + 2, 8, 2);
 	struct maker other;
 
-	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status, 200);
+	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL).status, 200);
 	maker_begin(&other, "web-1", 1, 1, HOUR, 8);
 	maker_add(&other, &e);
 	maker_finish(&other);
-	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&other), ARRIVAL).status, 409);
+	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&other), 0, ARRIVAL).status, 409);
 	maker_free(&other);
 	ck_assert_uint_eq(stored(), 1);
 }
@@ -105,13 +105,13 @@ START_TEST(a_body_that_was_cut_short_or_grew_is_broken)
 	char longer[4096];
 
 	for (body.len = 0; body.len < batch.body_len; body.len++)
-		if (receive_batch(gate, "web-1", body, ARRIVAL).status != 400)
+		if (receive_batch(gate, "web-1", body, 0, ARRIVAL).status != 400)
 			ck_abort_msg("cut to %zu bytes", body.len);
 	ck_assert_uint_lt(batch.body_len, sizeof(longer));
 	memcpy(longer, batch.body, batch.body_len);
 	longer[batch.body_len] = 0;
 	body = (struct text){longer, batch.body_len + 1};
-	ck_assert_uint_eq(receive_batch(gate, "web-1", body, ARRIVAL).status, 400);
+	ck_assert_uint_eq(receive_batch(gate, "web-1", body, 0, ARRIVAL).status, 400);
 	ck_assert_uint_eq(stored(), 0);
 }
 END_TEST
@@ -123,7 +123,7 @@ START_TEST(a_changed_bit_anywhere_stores_nothing)
 
 	for (i = 0; i < batch.body_len; i++) {
 		batch.body[i] ^= 0x10;
-		status = receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status;
+		status = receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL).status;
 		batch.body[i] ^= 0x10;
 		if (status == 200)
 			ck_abort_msg("a changed byte %zu was stored", i);
@@ -136,10 +136,10 @@ START_TEST(a_declared_size_that_is_not_the_documents_is_broken)
 {
 	batch.name.document_bytes++;
 	rename_batch();
-	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status, 422);
+	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL).status, 422);
 	batch.name.document_bytes = UINT32_MAX;
 	rename_batch();
-	ck_assert_uint_ge(receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status, 400);
+	ck_assert_uint_ge(receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL).status, 400);
 	ck_assert_uint_eq(stored(), 0);
 }
 END_TEST
@@ -148,10 +148,10 @@ START_TEST(a_name_that_differs_from_the_documents_is_broken)
 {
 	batch.name.id.seq = 2;
 	rename_batch();
-	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status, 422);
+	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL).status, 422);
 	memcpy(batch.name.id.node, "web-9", 6);
 	rename_batch();
-	ck_assert_uint_eq(receive_batch(gate, "web-9", body_of(&batch), ARRIVAL).status, 422);
+	ck_assert_uint_eq(receive_batch(gate, "web-9", body_of(&batch), 0, ARRIVAL).status, 422);
 	ck_assert_uint_eq(stored(), 0);
 }
 END_TEST
@@ -177,7 +177,7 @@ START_TEST(a_bomb_is_refused)
 	memcpy(batch.body + batch.body_len, frame, n);
 	batch.body_len += n;
 	free(frame);
-	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), ARRIVAL).status, 422);
+	ck_assert_uint_eq(receive_batch(gate, "web-1", body_of(&batch), 0, ARRIVAL).status, 422);
 	ck_assert_uint_eq(stored(), 0);
 }
 END_TEST

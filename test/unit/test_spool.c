@@ -339,6 +339,25 @@ START_TEST(batch_that_the_central_refuses_is_set_aside_with_its_reason)
 }
 END_TEST
 
+START_TEST(the_lowest_number_at_hand_is_one_that_was_set_aside_until_somebody_removes_it)
+{
+	struct spool *s = open_spool();
+	struct batch_id id = id_of(1, 2), later = id_of(1, 3), other = id_of(2, 3);
+	char path[192];
+
+	ck_assert_int_eq(put(s, 1, 2), 0);
+	ck_assert_int_eq(put(s, 1, 3), 0);
+	ck_assert_uint_eq(spool_lowest(s, &later), 3); /* who sends it has 2 answered for */
+	ck_assert_int_eq(spool_set_aside(s, &id, "422 unknown column"), 0);
+	ck_assert_uint_eq(spool_lowest(s, &later), 2);
+	ck_assert_uint_eq(spool_lowest(s, &other), 3);
+	file_of(1, 2, "/broken", path);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_uint_eq(spool_lowest(s, &later), 3);
+	spool_close(s);
+}
+END_TEST
+
 START_TEST(wait_returns_when_a_batch_waits_or_it_is_woken)
 {
 	struct spool *s = open_spool();
@@ -370,6 +389,8 @@ main(void)
 	tcase_add_test(c, file_under_another_batchs_name_is_set_aside);
 	tcase_add_test(c, leftovers_of_unfinished_writes_are_removed_and_strangers_set_aside);
 	tcase_add_test(c, batch_that_the_central_refuses_is_set_aside_with_its_reason);
+	tcase_add_test(
+	    c, the_lowest_number_at_hand_is_one_that_was_set_aside_until_somebody_removes_it);
 	tcase_add_test(c, wait_returns_when_a_batch_waits_or_it_is_woken);
 	suite_add_tcase(suite, c);
 	srunner_run_all(runner, CK_NORMAL);

@@ -37,7 +37,9 @@ function NodeRow({n, zone}) {
 			<td class="num">{moment(n.complete_to, zone)}</td>
 			<td class="num">{number(n.batches)}</td>
 			<td class="num">{number(n.events)}</td>
-			<td class={n.lost > 0 ? 'num bad' : 'num'}>{number(n.lost)}</td>
+			<td class={n.lost + n.lost_batches > 0 ? 'num bad' : 'num'}>
+				{number(n.lost)}{n.lost_batches > 0 && ` and ${count(n.lost_batches, 'batch', 'batches')}`}
+			</td>
 			<td class={Math.abs(n.skew_ms) > SKEW_MS ? 'num bad' : 'num'}>{skew(n.skew_ms)}</td>
 		</tr>
 	);
@@ -82,6 +84,7 @@ function imbalance(row) {
 
 /* "complete", "waiting since 14:00", "17 lost". */
 function hourState(r, zone) {
+	if (r.lost_batches > 0) return `${count(r.lost_batches, 'batch', 'batches')} lost since ${moment(r.since, zone)}`;
 	if (r.verdict === 'lost') return `${number(r.lost + r.udp_dropped)} lost`;
 	return r.since ? `${r.verdict} since ${moment(r.since, zone)}` : r.verdict;
 }

@@ -1,5 +1,5 @@
 /* parts.jsx -- the small pieces that several pages show. */
-import {clock, moment, number} from './format.js';
+import {clock, count, moment, number} from './format.js';
 
 export function Brand() {
 	return (
@@ -48,6 +48,12 @@ export function Badge({verdict, children}) {
 	return <span class={`badge ${verdict}`}><i aria-hidden="true" />{children || verdict}</span>;
 }
 
+/* Batches are lost when a central was restored: nothing more will come, and nothing is waited for. */
+function absence(m) {
+	if (m.verdict === 'lost') return `${count(m.lost_batches, 'batch', 'batches')} of ${m.node} lost`;
+	return m.verdict === 'silent' ? `${m.node} silent` : `Waiting for ${m.node}`;
+}
+
 /* "Complete", or everything that it lacks. */
 export function Completeness({summary, zone}) {
 	if (!summary) return <p class="completeness"><span class="ghost">Complete</span></p>;
@@ -56,8 +62,8 @@ export function Completeness({summary, zone}) {
 		<p class="completeness" role="status">
 			{summary.complete && !lost && <Badge verdict="complete">Complete</Badge>}
 			{(summary.missing || []).map((m) => (
-				<Badge key={m.node} verdict={m.verdict === 'silent' ? 'silent' : 'waiting'}>
-					{m.verdict === 'silent' ? `${m.node} silent` : `Waiting for ${m.node}`}
+				<Badge key={m.node} verdict={m.verdict}>
+					{absence(m)}
 					{m.since && ` since ${moment(m.since, zone)}`}
 				</Badge>
 			))}
