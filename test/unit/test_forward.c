@@ -91,7 +91,8 @@ request(void *cls, struct MHD_Connection *c, const char *url, const char *method
 		central.body_len = 0;
 		snprintf(central.authorization, sizeof(central.authorization), "%s",
 			 authorization ? authorization : "");
-		snprintf(central.oldest, sizeof(central.oldest), "%s", oldest ? oldest : "");
+		if (oldest)
+			snprintf(central.oldest, sizeof(central.oldest), "%s", oldest);
 		done = MHD_YES;
 	} else if (*size > 0) {
 		ck_assert_uint_le(central.body_len + *size, sizeof(central.body));

@@ -89,7 +89,7 @@ static void
 expect(uint64_t contiguous, uint64_t closed_by, uint64_t lost_batches)
 {
 	struct store_lost l = {.batches = 0};
-	struct store_node n;
+	struct store_node n = {.batches = 0};
 
 	ck_assert_int_eq(store_nodes(store, take_node, &n), 0);
 	ck_assert_int_eq(store_lost(store, take_lost, &l), 0);
@@ -118,7 +118,7 @@ expect_sound(void)
 
 START_TEST(what_a_node_let_go_of_is_lost_and_completeness_goes_on)
 {
-	struct store_lost l;
+	struct store_lost l = {.batches = 0};
 
 	apply(1);
 	apply(2);
@@ -188,7 +188,7 @@ END_TEST
 
 START_TEST(an_epoch_whose_beginning_is_lost_goes_on)
 {
-	struct store_lost l;
+	struct store_lost l = {.batches = 0};
 
 	apply(5);
 	lose_below(5);
