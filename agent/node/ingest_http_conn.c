@@ -1,6 +1,8 @@
 #include "node/ingest_http_private.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -267,23 +269,27 @@ arrived(struct http_worker *w)
 static void
 conn_started(struct http_worker *w, struct MHD_Connection *connection, void **socket_context)
 {
-	const union MHD_ConnectionInfo *fd, *peer;
+	const union MHD_ConnectionInfo *info;
+	const struct sockaddr *peer;
 	struct http_conn *k = conn_take(w);
 
 	stat_add(STAT_HTTP_CONNECTIONS, 1);
-	fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	if (!k || !fd || !peer) {
+	/* one answer at a time: libmicrohttpd 1.0 writes the next over it */
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	peer = info ? info->client_addr : NULL;
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (!k || !info || !peer) {
 		arrived(w);
 		return; /* its first request is refused */
 	}
-	k->fd = fd->connect_fd;
+	k->fd = info->connect_fd;
 	k->since_ms = now_ms();
 	k->hung_up = false;
 	atomic_store(&k->turn, TURN_FRESH);
-	k->peer = peer->client_addr;
+	k->peer = peer;
 	k->stage = STAGE_IDLE;
 	k->body = NULL;
+	k->bytes = 0;
 	set_deadline(k, k->since_ms + w->http->c->http_request_timeout);
 	conn_enter(w, k);
 	arrived(w);
@@ -291,32 +297,35 @@ conn_started(struct http_worker *w, struct MHD_Connection *connection, void **so
 }
 
 #define ROUNDING_MS 100 /* its clock and ours, read one after the other */
+#define NOTHING 3 /* bytes: an empty line, as some send behind a body, and a FIN counts as one */
 
-/* Whether libmicrohttpd closed because of a request line that it could not read: of those it tells
- * us nothing. It also closes after idle_timeout, behind a last answer, and when the client is gone;
- * so a client that left before it was refused is taken for one that only left. */
-static bool
-was_cut_off(const struct http_worker *w, const struct http_conn *k)
+/* Of what came, what became no request of ours. The kernel tells, since libmicrohttpd does not. */
+static uint64_t
+bytes_left(const struct http_conn *k)
 {
-	bool fresh = atomic_load(&k->turn) == TURN_FRESH;
-	int64_t since = fresh ? k->since_ms : atomic_load(&k->waits_since_ms);
-	ssize_t n;
-	char byte;
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
 
-	if (k->hung_up || (!fresh && k->last) || atomic_load(&k->deadline_ms) == INT64_MAX ||
-	    now_ms() - since >= w->http->c->http_idle_timeout - ROUNDING_MS)
-		return false;
-	n = recv(k->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	return n > 0 || (n < 0 && errno == EAGAIN);
+	if (getsockopt(k->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return 0; /* a unix socket */
+	return info.tcpi_bytes_received > k->bytes ? info.tcpi_bytes_received - k->bytes : 0;
 }
 
-/* A connection that ended between two requests, or before the first. */
+/* A connection that ended between two requests, or before the first. When libmicrohttpd cannot read
+ * a request line it answers and closes, or only closes, and tells us nothing of it. */
 static void
 count_end(const struct http_worker *w, const struct http_conn *k)
 {
-	if (was_cut_off(w, k))
-		stat_add(STAT_HTTP_REFUSED, 1);
-	else if (atomic_load(&k->turn) == TURN_FRESH)
+	bool fresh = atomic_load(&k->turn) == TURN_FRESH;
+	int64_t since = fresh ? k->since_ms : atomic_load(&k->waits_since_ms);
+	int64_t longest = w->http->c->http_idle_timeout - ROUNDING_MS;
+	bool late = atomic_load(&k->deadline_ms) == INT64_MAX || now_ms() - since >= longest;
+
+	if (!fresh && k->last)
+		return; /* the rest was not to be read */
+	if (bytes_left(k) > NOTHING)
+		stat_add(late ? STAT_HTTP_INCOMPLETE : STAT_HTTP_REFUSED, 1);
+	else if (fresh)
 		stat_add(STAT_HTTP_UNUSED, 1);
 }
 

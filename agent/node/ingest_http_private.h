@@ -63,6 +63,7 @@ struct http_conn {
 	struct text origin, accept_encoding, if_none_match; /* lent by the request's headers */
 	int64_t retry_ms;
 	uint64_t length;        /* of the body, as announced */
+	uint64_t bytes;         /* of all requests so far, bodies included */
 	struct http_body *body; /* when it came in pieces */
 	size_t have;
 	struct admit_request q;

@@ -231,16 +231,18 @@ static void
 read_head(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connection,
 	  const char *method, const char *version, struct header_set *h)
 {
-	const union MHD_ConnectionInfo *len = NULL;
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	size_t len = info ? info->header_size : 0;
 
+	k->bytes += len;
 	header_set_init(h, w->join, w->http->country_header);
 	if (!http_guard_begin(&h->guard, method, k->target, version))
 		return;
 	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, h);
-	if (w->http->hidden_lines)
-		len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	http_guard_done(&h->guard, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
-			len ? len->header_size : 0);
+			w->http->hidden_lines ? len : 0);
+	k->bytes += h->guard.length;
 }
 
 static void

@@ -61,8 +61,8 @@ def trickle(connection, data, pause=0.02):
 
 
 TRICKLES = {
-    "a target": (b"GET /", b"a", "http_connections_unused_total"),
-    "empty lines": (b"", b"\r\n", "http_connections_unused_total"),
+    "a target": (b"GET /", b"a", "http_incomplete_total"),
+    "empty lines": (b"", b"\r\n", "http_incomplete_total"),
     "headers": (HEAD, b"X: y\r\n", "http_incomplete_total"),
     "a header": (HEAD + b"X: ", b"y", "http_incomplete_total"),
     "a body": (HEAD.replace(b": 79", b": 2000") + b"\r\n", b" ", INCOMPLETE),

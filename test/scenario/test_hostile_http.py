@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from farm import BROWSER, Counts, midday_zone, raw, request, today_in, wait_for
+from farm import BROWSER, Counts, connect, midday_zone, raw, request, today_in, wait_for
 
 CONTENT = "6f1c2a30-5d77-4be2-9a3c-0d4b8e6f7a12"
 BODY = json.dumps({"content_type": "video", "content_id": CONTENT}).encode()
@@ -258,7 +258,11 @@ def test_a_huge_body_without_a_length_is_cut_off(agent):
 
 def test_who_waits_for_100_continue_gets_it_or_the_refusal(agent):
     expect = [b"Expect: 100-continue", b"Connection: close"]
-    assert statuses(agent.raw(beacon(*expect, LENGTH))) == [100, 200]
+    with connect(agent.http) as patient:
+        patient.sendall(beacon(*expect, LENGTH, payload=b""))
+        assert statuses(patient.recv(65536)) == [100]
+        patient.sendall(BODY)
+        assert statuses(patient.recv(65536)) == [200]
     huge = beacon(*expect, b"Content-Length: 100000", payload=b"")
     assert statuses(agent.raw(huge)) == [413]
     lost = beacon(*expect, LENGTH, line=b"POST /nowhere HTTP/1.1", payload=b"")
@@ -270,11 +274,24 @@ def test_behind_a_bad_request_nothing_is_read(agent):
     counts = Counts(agent)
     assert statuses(agent.raw(good + good + bad + good + good)) == [200, 200, 400]
     assert counts.views() == 2
-    assert counts("http_guard_refused_total") == 1
+    assert counts(*REFUSALS) == 1
     counts = Counts(agent)
     assert statuses(agent.raw(good + b"garbage\r\n\r\n" + good))[0] == 200
     assert counts.views() == 1
     wait_for("the garbage to be counted", lambda: counts("http_malformed_total") == 1)
+
+
+def test_honest_connections_leave_no_trace_among_the_refused(agent):
+    counts = Counts(agent)
+    for end in (b"", b"\r\n"):
+        with connect(agent.http) as kept:
+            for at in range(3):
+                kept.sendall(beacon(LENGTH) + (end if at == 2 else b""))
+                assert statuses(kept.recv(65536)) == [200]
+    wait_for("connections to end", lambda: agent.status()["http"]["connections_open"] == 0)
+    assert counts.views() == 6
+    others = ("http_connections_unused_total", "http_incomplete_total")
+    assert counts(*REFUSALS, *others) == 0
 
 
 def test_a_body_is_never_a_request(agent):
