@@ -74,6 +74,9 @@ expect_header(struct text *rest, struct text name, struct text value)
 	while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
 		skip(rest, 1);
 	expect(rest, value);
+	/* libmicrohttpd 1.0 leaves them off the value */
+	while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
+		skip(rest, 1);
 }
 
 static void

@@ -76,8 +76,10 @@ def test_who_sends_a_byte_at_a_time_is_cut_off(hasty, name):
     with connect(hasty.http) as slow:
         slow.sendall(begin)
         trickle(slow, then)
-    wait_for("it to be counted", lambda: counts(counter) == 1)
-    assert counts("http_request_timeouts_total") == 1
+    # libmicrohttpd 1.0 takes no more than one empty line
+    once = [counter] + ["http_malformed_total"] * (then == b"\r\n")
+    wait_for("it to be counted", lambda: counts(*once) == 1)
+    assert counts("http_request_timeouts_total") == 1 - counts("http_malformed_total")
 
 
 def test_so_is_who_does_it_behind_a_good_request(hasty):
@@ -87,7 +89,8 @@ def test_so_is_who_does_it_behind_a_good_request(hasty):
         assert slow.recv(65536).startswith(b"HTTP/1.1 200")
         trickle(slow, b"\r\n")
     assert counts.views() == 1
-    assert counts("http_request_timeouts_total") == 1
+    # libmicrohttpd 1.0 takes no more than one empty line
+    wait_for("the end", lambda: counts("http_request_timeouts_total", "http_malformed_total") == 1)
 
 
 def test_a_beacon_byte_by_byte_counts_when_it_is_in_time(farm):
@@ -137,7 +140,9 @@ def test_a_request_that_ends_anywhere_is_counted(hasty):
     for connection in cut:
         assert b" 200 " not in connection.recv(65536)
         connection.close()
-    ends = ("http_connections_unused_total", "http_incomplete_total", INCOMPLETE)
+    # half a request line: libmicrohttpd 1.0 closes at once, 0.9 after the pause
+    ends = ("http_connections_unused_total", "http_incomplete_total", "http_malformed_total")
+    ends += (INCOMPLETE,)
     wait_for("all to be counted", lambda: counts(*ends) == len(REQUEST))
     assert counts("http_connections_total") == len(REQUEST)
 
