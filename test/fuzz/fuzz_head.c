@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct {
 	struct text in; /* of the connection */
 	struct text target;
-	size_t requests;
+	size_t requests, head_len; /* head_len: as libmicrohttpd tells it */
 	bool plain_target, hidden, closed;
 	struct text name[LINES_MAX], value[LINES_MAX];
 	size_t lines;
@@ -50,13 +50,13 @@ expect_line_end(struct text *rest)
 	skip(rest, 2);
 }
 
-/* CR LF CR LF, and what it says cannot be told from that where the head ends. */
+/* CR LF CR LF, and what it says cannot be told from that where the head ends: right there. */
 static void
-expect_end(struct text rest)
+expect_end(struct text rest, size_t left)
 {
 	unsigned i;
 
-	if (rest.len < 4)
+	if (rest.len < 4 || left != 4)
 		abort();
 	for (i = 0; i < 4; i++)
 		if (rest.at[i] != '\r' && rest.at[i] != '\n' && rest.at[i] != '\0' &&
@@ -83,7 +83,7 @@ static void
 check_head(const char *method, const char *version)
 {
 	struct text rest = seen.in, target;
-	const char *lf;
+	const char *lf, *begin;
 	size_t i;
 
 	/* Before a request empty lines are skipped, RFC 9112 section 2.2, and those that http_head.h
@@ -92,6 +92,7 @@ check_head(const char *method, const char *version)
 		lf = memchr(rest.at, '\n', rest.len);
 		skip(&rest, lf ? (size_t)(lf - rest.at) + 1 : rest.len);
 	}
+	begin = rest.at;
 	expect(&rest, text_of(method));
 	expect(&rest, TEXT_LIT(" "));
 	target = (struct text){rest.at, seen.target.len}; /* it was decoded in its place since */
@@ -105,7 +106,7 @@ check_head(const char *method, const char *version)
 		expect_line_end(&rest);
 		expect_header(&rest, seen.name[i], seen.value[i]);
 	}
-	expect_end(rest);
+	expect_end(rest, seen.head_len - (size_t)(rest.at - begin));
 }
 
 /* -- the worker's part -- */
@@ -129,17 +130,17 @@ head_is_good(struct MHD_Connection *connection, const char *method, const char *
 {
 	char join[HEADER_JOIN_MAX];
 	const struct text none = {NULL, 0};
-	const union MHD_ConnectionInfo *len = NULL;
+	const union MHD_ConnectionInfo *len =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	struct header_set set;
 
 	header_set_init(&set, join, none);
 	if (!http_guard_begin(&set.guard, method, seen.plain_target ? seen.target : none, version))
 		return false;
 	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &set);
-	if (seen.hidden)
-		len = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	seen.head_len = len ? len->header_size : 0;
 	return http_guard_done(&set.guard, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
-			       len ? len->header_size : 0);
+			       seen.hidden ? seen.head_len : 0);
 }
 
 static enum MHD_Result
