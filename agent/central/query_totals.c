@@ -79,7 +79,8 @@ struct point {
 struct points {
 	const struct query *query;
 	enum grain grain;
-	struct text key; /* absent: rows of every key */
+	int64_t known_from_ms; /* rows of this grain from before were removed */
+	struct text key;       /* absent: rows of every key */
 	struct point *point;
 	size_t n, at; /* at: the point whose rows are being counted */
 	struct count count, total;
@@ -92,6 +93,7 @@ points_init(struct points *p, const struct query *q, enum grain g, const struct 
 {
 	int64_t t, next;
 	size_t n = 0;
+	int err;
 
 	memset(p, 0, sizeof(*p));
 	p->query = q;
@@ -99,6 +101,11 @@ points_init(struct points *p, const struct query *q, enum grain g, const struct 
 	p->grain = g;
 	count_init(&p->count, d);
 	count_init(&p->total, d);
+	if (g == GRAIN_HOUR) {
+		err = store_hours_from(q->store, &p->known_from_ms);
+		if (err)
+			return err;
+	}
 	for (t = range->from_ms; t < range->until_ms; t = calendar_next(g, calendar_start(g, t)))
 		n++;
 	p->point = calloc(n + 1, sizeof(*p->point));
@@ -172,12 +179,14 @@ points_scan(struct points *p, enum dim d, const struct query_range *range, struc
 	return err;
 }
 
-/* Something is known of a period when it has rows, or when a node was reporting during it. */
+/* Something is known of a period when it has rows, or when a node was reporting during it; but not when
+ * rows of it were removed: what was added since is not all of it. */
 static json_t *
 point_json(const struct points *p, const struct point *at, const struct nodes_state *nodes)
 {
-	bool known = at->found || (nodes->first_ms && at->until_ms > nodes->first_ms &&
-				   at->start_ms < nodes->now_ms);
+	bool known = at->start_ms >= p->known_from_ms &&
+		     (at->found || (nodes->first_ms && at->until_ms > nodes->first_ms &&
+				    at->start_ms < nodes->now_ms));
 	char t[CALENDAR_TEXT];
 
 	calendar_format(p->grain, calendar_start(p->grain, at->start_ms), t);

@@ -98,6 +98,9 @@ struct store_node {
 typedef int store_node_fn(void *ctx, const struct store_node *n);
 int store_nodes(struct store *s, store_node_fn *each, void *ctx);
 
+/* Rows of hours before this were removed by retain; 0: none. 0 or -errno. */
+int store_hours_from(struct store *s, int64_t *ret_ms);
+
 /* The node has no batch of this epoch below oldest->seq any more: those that are not stored are lost.
  * They are counted, and completeness goes on behind them. What nothing is stored behind of is left
  * alone. 0 or -errno. */

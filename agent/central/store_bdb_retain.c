@@ -234,6 +234,22 @@ retain(struct store *s, int64_t batches_ms, int64_t hours_ms, const struct store
 }
 
 int
+store_hours_from(struct store *s, int64_t *ret_ms)
+{
+	struct bdb_retained r;
+	int rc;
+
+	if (atomic_load(&s->broken))
+		return -EIO;
+	do {
+		rc = bdb_retained_get(s, &r);
+	} while (rc == DB_LOCK_DEADLOCK); /* with the writer, as in store_bdb_scan.c */
+	if (!rc)
+		*ret_ms = r.hours_ms;
+	return bdb_errno(s, rc);
+}
+
+int
 store_retain(struct store *s, int64_t batches_ms, int64_t hours_ms,
 	     const struct store_progress *progress, struct store_retained *ret_retained)
 {

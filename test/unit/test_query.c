@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "central/query.h"
+#include "central/store_care.h"
 
 #define ROOM 64
 
@@ -280,6 +281,36 @@ START_TEST(series_has_every_period_and_null_where_nothing_is_known)
 	ck_assert_int_eq(number(item(j, "points", 3), "views"), 2);
 	ck_assert(json_is_null(json_object_get(item(j, "points", 4), "visitors"))); /* to come */
 	ck_assert(json_is_false(json_object_get(item(j, "points", 4), "complete")));
+	json_decref(j);
+}
+END_TEST
+
+START_TEST(hours_that_retain_removed_are_unknown_and_days_are_not)
+{
+	struct store_retained sum;
+	struct maker m;
+	json_t *j;
+	int hour;
+
+	feed();
+	ck_assert_int_eq(store_retain(home.store, 0, at("2026-11-21", 12), NULL, &sum), 0);
+	ck_assert_uint_gt(sum.rows, 0);
+	m = begin("web-1", at("2026-11-20", 10)); /* a late one: not all of its hour */
+	add_view(&m, at("2026-11-20", 10), 1, 9);
+	store_closed(&m);
+	j = answer(ASK("series", NOW, "grain", "hour", "from", "2026-11-20", "to", "2026-11-21", ));
+	for (hour = 0; hour < 24; hour++) {
+		const json_t *point = item(j, "points", (size_t)hour);
+
+		ck_assert(json_is_null(json_object_get(point, "views")));
+		ck_assert(json_is_null(json_object_get(point, "visitors")));
+		ck_assert(json_is_null(json_object_get(point, "total_views")));
+		ck_assert(json_is_false(json_object_get(point, "complete")));
+	}
+	ck_assert_int_eq(number(item(j, "points", 24), "views"), 0); /* kept, and nobody came */
+	json_decref(j);
+	j = answer(ASK("series", NOW, "from", "2026-11-20", "to", "2026-11-20", ));
+	ck_assert_int_eq(number(item(j, "points", 0), "views"), 3);
 	json_decref(j);
 }
 END_TEST
@@ -742,6 +773,7 @@ main(void)
 	tcase_add_test(t, visitors_of_a_week_long_salt_are_counted_once_a_week);
 	tcase_add_test(t, type_and_site_narrow_the_numbers_down);
 	tcase_add_test(t, series_has_every_period_and_null_where_nothing_is_known);
+	tcase_add_test(t, hours_that_retain_removed_are_unknown_and_days_are_not);
 	tcase_add_test(t, hours_carry_their_offset_and_a_long_day_has_25);
 	tcase_add_test(t, months_of_a_range_add_up_to_its_summary);
 	tcase_add_test(t, top_is_in_a_fixed_order_and_limited);
