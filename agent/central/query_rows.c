@@ -139,7 +139,8 @@ take_dim(const struct query_args *a, enum dim *ret_dim, struct query_result *r)
 			    "country, node or source");
 }
 
-/* Every dimension is counted on its own, so there is no breakdown within a type. */
+/* Every dimension is counted on its own, so there is no breakdown within a type; nobody may take all
+ * types for one. */
 void
 query_ask_breakdown(struct query *q, const struct query_args *a, struct query_result *r)
 {
@@ -151,6 +152,12 @@ query_ask_breakdown(struct query *q, const struct query_args *a, struct query_re
 	enum dim dim = DIM_SITE;
 	int err;
 
+	if (a->get(a->ctx, "type")) {
+		query_refuse(r, 400,
+			     "type: there is no breakdown within a type; top, series and "
+			     "summary take one");
+		return;
+	}
 	if (!query_take_range(a, &range, r) || !take_dim(a, &dim, r) ||
 	    !query_take_name(a, "site", &site, r) || !take_sort(a, &by_visitors, r) ||
 	    !query_take_number(a, "limit", 1, QUERY_LIMIT_MAX, QUERY_LIMIT_MAX, &limit, r))

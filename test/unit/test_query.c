@@ -347,6 +347,7 @@ START_TEST(a_wrong_argument_is_named)
 	    {"top", {"sort", "name"}, "sort"},
 	    {"breakdown", {NULL}, "dim"},
 	    {"breakdown", {"dim", "content"}, "dim"},
+	    {"breakdown", {"dim", "referrer", "type", "video"}, "type"},
 	};
 	struct query_result r;
 	size_t i;
