@@ -255,6 +255,20 @@ def test_accounts_can_be_added_while_the_central_runs(farm):
     assert wrong.status == 401
 
 
+def test_files_whose_names_carry_a_hash_are_kept_and_the_page_is_asked_about(farm):
+    central = farm.central().start()
+    page = request(central.address, "GET", "/")
+    assert page.headers["Cache-Control"] == "no-cache"
+    assets = re.findall(r'(?:src|href)="/?(app-[^"]+)"', page.body.decode())
+    assert len(assets) == 2
+    for asset in assets:
+        answer = request(central.address, "GET", f"/{asset}")
+        assert answer.status == 200
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        known = {"If-None-Match": answer.headers["ETag"]}
+        assert request(central.address, "GET", f"/{asset}", headers=known).status == 304
+
+
 @pytest.mark.parametrize(
     "path,params",
     [
