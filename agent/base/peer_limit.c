@@ -9,8 +9,8 @@
 
 #include "base/hash.h"
 
-#define CELLS \
-	32768 /* with 30 crowded addresses, one in a million innocent ones meets two of them */
+/* with 30 crowded addresses, one in a million innocent ones meets two of them */
+#define CELLS ((size_t)32768)
 
 struct peer_limit {
 	/* constant after start */
