@@ -46,7 +46,7 @@
 	}
 
 	function send(data) {
-		var endpoint = options.endpoint || '/api/track-view/', way = 0, xhr, body, kept, session;
+		var kept, session, body, xhr, way = 0, endpoint = options.endpoint || '/api/track-view/';
 
 		/* localStorage.footfall is "off" for who opted out; else, only with data-session, a session's UUID and behind
 		 * it the time of its last event. Where storage throws there is no session: one that cannot be kept is none. */
@@ -84,7 +84,7 @@
 					/* Plain text needs no preflight: it reaches another origin even while the page closes. */
 					if (!navigator.sendBeacon(endpoint, new Blob([body], {type: 'text/plain'}))) next();
 				} else if (way < 3) {
-					fetch(endpoint, {method: 'POST', body: body, keepalive: true}).catch(next);
+					fetch(endpoint, {body: body, method: 'POST', keepalive: true}).catch(next);
 				} else if (way < 4) {
 					xhr = new XMLHttpRequest();
 					xhr.onerror = next;
@@ -96,6 +96,8 @@
 			}
 		}
 
+		/* From here on a try that was broken off (see update) goes on with this body, and so with the same event id. */
+		pending[0][1] = next;
 		/* The page's own id names one event: a second page view of the element is another. */
 		delete data.eventId;
 		next();
@@ -109,7 +111,9 @@
 		if (since) visibleMs += now - since;
 		/* A page that is being prerendered is hidden until it is activated. */
 		since = document.hidden ? 0 : now;
-		while (pending[0] && visibleMs - pending[0][0] >= 500) pending.shift()[1]();
+		/* Taken off when it was done: Firefox may break off any listener of a page whose process ends with it, and no
+		 * catch sees that. The next event of the closing begins here again. */
+		for (; pending[0] && visibleMs - pending[0][0] >= 500; pending.shift()) pending[0][1]();
 	});
 
 	/* The key stays on the element, which is thus found once per page view and once per content. */
@@ -117,8 +121,7 @@
 		update();
 		document.querySelectorAll('[data-analytics-track]').forEach(function (element) {
 			var data = element.dataset, key = pageView + data.contentType + data.contentId;
-			if (element.footfall != key) {
-				element.footfall = key;
+			if (element.footfall != (element.footfall = key)) {
 				if (data.contentType && data.contentId) pending.push([visibleMs, function () {
 					/* Taken away, given another content, or found anew by the next page view: then it was not viewed. */
 					if (element.isConnected && element.footfall == key) send(data);
@@ -132,9 +135,7 @@
 
 	/* For what may begin a page view; a change of only the fragment does not. */
 	function turn(event) {
-		var here = location.href.split('#')[0];
-		if (event.persisted || address != here) {
-			address = here;
+		if (address != (address = location.href.split('#')[0]) || event.persisted) {
 			pageView++;
 			scan();
 		}
@@ -143,9 +144,11 @@
 	safe(function () {
 		var pushState = history.pushState;
 		turn(0);
-		addEventListener('visibilitychange', scan);
+		/* Both come when a page closes. */
 		addEventListener('pageshow', turn);
 		addEventListener('popstate', turn);
+		addEventListener('visibilitychange', scan);
+		addEventListener('pagehide', scan);
 		history.pushState = function () {
 			pushState.apply(history, arguments);
 			turn(0);

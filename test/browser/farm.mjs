@@ -156,7 +156,8 @@ export async function startFarm({http: httpOptions = {}, admit = {}, central: ce
 }
 
 /* Serves pages by path, and hands /api/ and /js/ on to `upstream` as a site's own web server would. A page is its text,
- * or {html, headers}. `hits` has each request for a page, `beacons` the body of each that was to be handed on. */
+ * or {html, headers}. `hits` has each request for a page, `beacons` the body of each that was handed on,
+ * as soon as it was answered or could not be. */
 export async function startSite() {
 	const pages = new Map();
 	const site = {pages, upstream: null, failures: [], hits: [], beacons: []};
@@ -181,18 +182,20 @@ export async function startSite() {
 function proxy(site, req, res) {
 	const {upstream} = site;
 	const headers = {...req.headers, 'x-forwarded-for': req.socket.remoteAddress};
+	let body = '';
+	const handedOn = () => body && site.beacons.push(body);
 	/* A connection of its own each: one that is kept may be closed at the other end just when it is used again. */
 	const onward = http.request(upstream + req.url, {method: req.method, headers, agent: false}, (answer) => {
 		res.writeHead(answer.statusCode, answer.headers);
 		answer.pipe(res);
+		handedOn();
 	});
 	onward.on('error', (e) => {
+		handedOn();
 		site.failures.push(`${req.method} ${req.url}: ${e.message}`);
 		res.destroy();
 	});
-	let body = '';
 	req.on('data', (d) => (body += d));
-	req.on('end', () => body && site.beacons.push(body));
 	req.pipe(onward);
 }
 

@@ -238,6 +238,20 @@ test('what is due when the page gets hidden goes out at once', () => withPage(as
 	await untilCounted(id);
 }, {clock: true}));
 
+test('what is due goes out when the page is left, and once', () => withPage(async (page, seen) => {
+	const id = randomUUID();
+	await page.goto(serve(mark(id)));
+	await page.evaluate(() => {
+		const now = performance.now();
+		performance.now = () => now + 501;
+		dispatchEvent(new Event('pagehide'));
+	});
+	await until('the request', () => seen.ways.length);
+	await setVisible(page, 'hidden');
+	assert.equal(seen.ways.length, 1);
+	await untilCounted(id);
+}, {clock: true}));
+
 test('two elements with one data-event-id, as from a backend twin, count once', () => withPage(async (page) => {
 	const id = randomUUID(), event = randomUUID();
 	await page.goto(serve(mark(id, `data-event-id="${event}"`) + mark(id, `data-event-id="${event}"`)));
