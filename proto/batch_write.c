@@ -30,15 +30,30 @@ struct table {
 	uint32_t *slot; /* places of entries, 0 empty */
 	uint32_t slots, count;
 	uint32_t first, last;
+	uint32_t
+	    recent; /* place of the entry last asked for: many events tell what the last one told */
 };
 
-enum { TABLE_VISITOR = DICT_N, TABLE_SESSION, TABLE_N }; /* behind enum batch_dictionary */
+/* Visitors and sessions stand in the table itself: there are many, and each look-up meets memory that is
+ * in no cache. They are keyed hashes, which nobody outside can choose: their lower bits are the slot. */
+struct number {
+	uint64_t v;
+	uint32_t index_1; /* 1 more than its index; 0: empty */
+};
+
+struct numbers {
+	struct number *slot;
+	uint32_t slots, count;
+};
+
+enum { NUMBERS_VISITOR, NUMBERS_SESSION, NUMBERS_N };
 
 struct batch_builder {
 	uint8_t *base;
 	size_t bottom, top; /* free bytes lie between; both multiples of 8 */
 	struct hash_key key;
-	struct table table[TABLE_N];
+	struct table table[DICT_N];
+	struct numbers numbers[NUMBERS_N];
 	struct row *rows;
 	uint32_t events;
 	const struct batch_bot *bot;
@@ -46,32 +61,34 @@ struct batch_builder {
 };
 
 #define ENTRY_BYTES (sizeof(struct entry) + 7) /* beside its key */
-/* All keys of one event: content, name, referrer, country, visitor, session. */
-#define KEYS_MAX (CONTENT_ENTRY_MAX + 1 + EVENT_NAME_MAX + 1 + EVENT_HOST_MAX + 3 + 8 + 8)
+/* All keys of one event: content, name, referrer, country. */
+#define KEYS_MAX (CONTENT_ENTRY_MAX + 1 + EVENT_NAME_MAX + 1 + EVENT_HOST_MAX + 3)
 
 static bool
-table_is_full(const struct table *t)
+is_full(uint32_t count, uint32_t slots)
 {
-	return 4 * (t->count + 1) > 3 * t->slots;
+	return 4 * (count + 1) > 3 * slots;
 }
 
 static uint32_t
-table_next_slots(const struct table *t)
+next_slots(uint32_t slots)
 {
-	return t->slots ? 2 * t->slots : TABLE_FIRST;
+	return slots ? 2 * slots : TABLE_FIRST;
 }
 
-/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes. Of the texts,
- * all keys of an event together are shorter than its payload. */
+/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes, of numbers 86. Of
+ * the texts, all keys of an event together are shorter than its payload. */
 size_t
 batch_arena_bytes(uint32_t n, size_t payload_bytes)
 {
 	size_t own = sizeof(struct batch_builder) + 16 + KEYS_MAX;
 	size_t entries = (size_t)n + 2; /* "none", and one more so that the last event has room */
 	size_t table = entries * (22 + ENTRY_BYTES) + sizeof(uint32_t[2 * TABLE_FIRST]);
-	size_t numbers = 8 + 8 + 3; /* visitor, session, country */
+	size_t numbers = entries * 86 + sizeof(struct number[2 * TABLE_FIRST]);
+	size_t country = 3;
 
-	return own + entries * (sizeof(struct row) + numbers) + payload_bytes + TABLE_N * table;
+	return own + entries * (sizeof(struct row) + country) + payload_bytes + DICT_N * table +
+	       NUMBERS_N * numbers;
 }
 
 size_t
@@ -87,12 +104,15 @@ batch_document_bytes(uint32_t n, size_t payload_bytes)
 static size_t
 bytes_for_one(const struct batch_builder *b)
 {
-	size_t n = sizeof(struct row) + KEYS_MAX + TABLE_N * ENTRY_BYTES;
+	size_t n = sizeof(struct row) + KEYS_MAX + DICT_N * ENTRY_BYTES;
 	unsigned i;
 
-	for (i = 0; i < TABLE_N; i++)
-		if (table_is_full(&b->table[i]))
-			n += table_next_slots(&b->table[i]) * sizeof(uint32_t);
+	for (i = 0; i < DICT_N; i++)
+		if (is_full(b->table[i].count, b->table[i].slots))
+			n += next_slots(b->table[i].slots) * sizeof(uint32_t);
+	for (i = 0; i < NUMBERS_N; i++)
+		if (is_full(b->numbers[i].count, b->numbers[i].slots))
+			n += next_slots(b->numbers[i].slots) * sizeof(struct number);
 	return n;
 }
 
@@ -132,7 +152,7 @@ table_grow(struct batch_builder *b, struct table *t)
 	const struct entry *e;
 	uint32_t place, at;
 
-	t->slots = table_next_slots(t);
+	t->slots = next_slots(t->slots);
 	t->slot = take_top(b, t->slots * sizeof(*t->slot));
 	memset(t->slot, 0, t->slots * sizeof(*t->slot));
 	for (place = t->first; place; place = e->next) {
@@ -163,14 +183,18 @@ table_append(struct batch_builder *b, struct table *t, uint32_t *slot, uint32_t 
 static uint32_t
 table_intern(struct batch_builder *b, struct table *t, const void *key, size_t len)
 {
-	uint32_t hash = (uint32_t)hash_sip(&b->key, key, len);
-	uint32_t *slot;
+	const struct entry *recent = entry_at(b, t->recent);
+	uint32_t hash, *slot;
 
-	if (table_is_full(t))
+	if (t->recent && recent->len == len && memcmp(recent + 1, key, len) == 0)
+		return recent->index;
+	hash = (uint32_t)hash_sip(&b->key, key, len);
+	if (is_full(t->count, t->slots))
 		table_grow(b, t);
 	slot = slot_of(b, t, hash, key, len);
 	if (!*slot)
 		table_append(b, t, slot, hash, key, len);
+	t->recent = *slot;
 	return entry_at(b, *slot)->index;
 }
 
@@ -206,17 +230,38 @@ intern_content(struct batch_builder *b, const struct event *e)
 	return table_intern(b, &b->table[DICT_CONTENT], key, w.len);
 }
 
+static void
+numbers_grow(struct batch_builder *b, struct numbers *n)
+{
+	const struct number *old = n->slot;
+	uint32_t before = n->slots, i, at;
+
+	n->slots = next_slots(n->slots);
+	n->slot = take_top(b, n->slots * sizeof(*n->slot));
+	memset(n->slot, 0, n->slots * sizeof(*n->slot));
+	for (i = 0; i < before; i++) {
+		if (!old[i].index_1)
+			continue;
+		for (at = (uint32_t)old[i].v & (n->slots - 1); n->slot[at].index_1;)
+			at = (at + 1) & (n->slots - 1);
+		n->slot[at] = old[i];
+	}
+}
+
 /* 0 for a number that was not there before, else how many numbers ago it was first seen. Visitors
  * that come back do so soon, so that small numbers prevail. */
 static uint32_t
-intern_number(struct batch_builder *b, unsigned table, uint64_t v)
+intern_number(struct batch_builder *b, struct numbers *n, uint64_t v)
 {
-	uint32_t before = b->table[table].count;
-	uint8_t key[8];
-	struct writer w = writer_of(key, sizeof(key));
+	uint32_t before = n->count, at;
 
-	put_u64(&w, v);
-	return before - table_intern(b, &b->table[table], key, sizeof(key));
+	if (is_full(n->count, n->slots))
+		numbers_grow(b, n);
+	for (at = (uint32_t)v & (n->slots - 1); n->slot[at].index_1; at = (at + 1) & (n->slots - 1))
+		if (n->slot[at].v == v)
+			return before - (n->slot[at].index_1 - 1);
+	n->slot[at] = (struct number){v, ++n->count};
+	return 0;
 }
 
 struct batch_builder *
@@ -263,10 +308,10 @@ row_fill(struct batch_builder *b, const struct event *e, struct row *r)
 	r->name = intern_text(b, DICT_NAME, or_default(e->name, TEXT_LIT(EVENT_DEFAULT_NAME)));
 	r->referrer = intern_text(b, DICT_REFERRER, e->referrer);
 	r->country = intern_text(b, DICT_COUNTRY, (struct text){e->country, e->country[0] ? 2 : 0});
-	r->visitor = intern_number(b, TABLE_VISITOR, e->visitor);
+	r->visitor = intern_number(b, &b->numbers[NUMBERS_VISITOR], e->visitor);
 	r->session = 0; /* none; 1 is new, so all others are one more than a visitor's would be */
 	if (e->session_hash)
-		r->session = 1 + intern_number(b, TABLE_SESSION, e->session_hash);
+		r->session = 1 + intern_number(b, &b->numbers[NUMBERS_SESSION], e->session_hash);
 }
 
 int
@@ -427,6 +472,27 @@ put_entries(struct writer *w, const struct batch_builder *b, const struct table 
 	}
 }
 
+/* In order of index. */
+static void
+put_numbers(struct writer *w, const struct numbers *n)
+{
+	size_t bytes = (size_t)n->count * 8, from = w->len;
+	struct writer one;
+	uint32_t i;
+
+	if (w->bad || bytes > w->cap - w->len) {
+		w->bad = true;
+		return;
+	}
+	for (i = 0; i < n->slots; i++) {
+		if (!n->slot[i].index_1)
+			continue;
+		one = writer_of(w->base + from + (size_t)(n->slot[i].index_1 - 1) * 8, 8);
+		put_u64(&one, n->slot[i].v);
+	}
+	w->len += bytes;
+}
+
 static void
 put_cell(struct writer *w, enum batch_column c, const struct row *r, const struct row *before)
 {
@@ -489,9 +555,9 @@ put_column(struct writer *w, const struct batch_builder *b, enum batch_column c)
 	uint32_t i;
 
 	if (c == COLUMN_VISITOR_NEW)
-		put_entries(w, b, &b->table[TABLE_VISITOR]);
+		put_numbers(w, &b->numbers[NUMBERS_VISITOR]);
 	else if (c == COLUMN_SESSION_NEW)
-		put_entries(w, b, &b->table[TABLE_SESSION]);
+		put_numbers(w, &b->numbers[NUMBERS_SESSION]);
 	else
 		for (i = 0; i < b->events; i++)
 			put_cell(w, c, &b->rows[i], i ? &b->rows[i - 1] : NULL);

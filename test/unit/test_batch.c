@@ -395,6 +395,38 @@ START_TEST(a_full_arena_refuses_the_event_and_keeps_the_batch)
 }
 END_TEST
 
+/* Wherever its end lies, also where a table of visitors would have to grow. */
+START_TEST(an_arena_of_any_size_holds_what_it_took)
+{
+	size_t least = batch_arena_bytes(0, 0), bytes;
+	struct batch_cursor c;
+	struct batch_event got;
+	struct event e = {.type = TEXT_LIT("v"), .has_uuid = true};
+	struct maker m;
+	struct batch b;
+	uint32_t n, wrong = 0;
+
+	for (bytes = least; bytes < least + 40000; bytes += 88) {
+		m = maker_of(1000, 0);
+		m.b = batch_begin(m.arena, bytes);
+		for (n = 0, e.visitor = 1; maker_add(&m, &e) == 0; n++) {
+			e.visitor += UINT64_C(0x9e3779b97f4a7c15);
+			e.session_hash = ~e.visitor;
+		}
+		maker_finish(&m);
+		ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+		batch_cursor_init(&b, &c);
+		for (e.visitor = 1; batch_next(&c, &got); n--) {
+			wrong += got.visitor != e.visitor;
+			e.visitor += UINT64_C(0x9e3779b97f4a7c15);
+		}
+		wrong += n;
+		maker_free(&m);
+	}
+	ck_assert_uint_eq(wrong, 0);
+}
+END_TEST
+
 START_TEST(an_invalid_event_is_refused_and_an_arena_too_small_as_well)
 {
 	struct maker m = maker_of(1, 100);
@@ -972,6 +1004,7 @@ main(void)
 	tcase_add_loop_test(t, a_ledger_that_counts_other_events_is_refused, 0, 2 * SOURCE_N);
 	tcase_add_loop_test(t, the_promised_arena_and_buffer_hold_the_widest_batch, 0, 15);
 	tcase_add_test(t, a_full_arena_refuses_the_event_and_keeps_the_batch);
+	tcase_add_test(t, an_arena_of_any_size_holds_what_it_took);
 	tcase_add_test(t, an_invalid_event_is_refused_and_an_arena_too_small_as_well);
 	tcase_add_loop_test(t, meta_that_no_reader_would_take_is_not_written, 0, 6);
 	tcase_add_test(t, a_buffer_too_small_is_said_so);
