@@ -7,6 +7,7 @@
  * at all. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/radix.h"
 #include "central/rollup_internal.h"
@@ -491,16 +492,33 @@ group_contents(struct grouping *w)
 	return err;
 }
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Large and soon gone: in huge pages, where the kernel has them, it costs no fault for every 4 KiB. */
+static struct seen *
+seen_new(uint32_t events)
+{
+	size_t bytes = ((size_t)events + 1) * sizeof(struct seen);
+	struct seen *s;
+
+	if (bytes < HUGE_PAGE)
+		return malloc(bytes);
+	bytes = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	s = aligned_alloc(HUGE_PAGE, bytes);
+	if (s)
+		(void)madvise(s, bytes, MADV_HUGEPAGE);
+	return s;
+}
+
 static int
 group(struct grouping *w, const uint8_t *skip)
 {
-	size_t bytes = ((size_t)w->batch->events + 1) * sizeof(*w->seen);
 	int err = names_load(&w->g->names, w->batch);
 
 	if (!err)
 		err = load_visitors(w);
-	w->seen = malloc(bytes);
-	w->spare = malloc(bytes);
+	w->seen = seen_new(w->batch->events);
+	w->spare = seen_new(w->batch->events);
 	if (!err && (!w->seen || !w->spare))
 		err = -ENOMEM;
 	if (!err)
