@@ -5,11 +5,13 @@
  *   ingest_udp  ┘
  *
  * Threads: main waits for signals. One worker per http.workers and one for datagrams, each with its
- * own journal writer; one accepter; one sealer; one forwarder; the admin endpoint's. Sockets are opened
- * first and privileges given up (clients wait meanwhile); then starting goes from right to left, so that nothing is taken in before there is somewhere to put it; stopping from
- * left to right, so that everything taken in is sealed and, if the central answers, sent.
+ * own journal writer; one accepter; one sealer; one forwarder; the admin endpoint's. Sockets are
+ * opened first and privileges given up (clients wait meanwhile); then starting goes from right to
+ * left, so that nothing is taken in before there is somewhere to put it; stopping from left to right,
+ * so that everything taken in is sealed and, if the central answers, sent.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -419,6 +421,14 @@ raise_file_limit(const struct conf *c)
 			 (unsigned long long)need);
 }
 
+/* What a seal takes for some milliseconds shall go back to the kernel: left alone, malloc raises this
+ * threshold to the largest block that was ever freed, and keeps the next one. */
+static void
+return_large_blocks(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+}
+
 static int
 run(struct cli *cli)
 {
@@ -433,6 +443,7 @@ run(struct cli *cli)
 	if (err)
 		return cli_fail(cli, "signals: %s", strerror(-err));
 	raise_file_limit(cli->conf);
+	return_large_blocks();
 	passed_init();
 	err = open_sockets(cli->conf, &a);
 	if (!err)
