@@ -98,6 +98,7 @@ remove_months(struct store *s, int before_month, uint64_t *ret_months)
 		rc = s->env->dbremove(s->env, NULL, file, NULL, DB_AUTO_COMMIT);
 		pthread_mutex_unlock(&s->writer);
 		*ret_months += !rc;
+		CRASH_POINT("retain_month");
 	}
 	return n < 0 ? -n : rc;
 }
@@ -186,6 +187,7 @@ delete_old(struct store *s, enum bdb_table t, int64_t before_ms, uint64_t *ret_r
 			rc = s->env->txn_checkpoint(s->env, 32 * 1024, 0, 0);
 		pthread_mutex_unlock(&s->writer);
 		*ret_rows += n;
+		CRASH_POINT("retain_stretch"); /* the first is of roll-ups, the last of ids */
 	} while (!rc && n == DELETE_ROWS);
 	return rc;
 }
@@ -225,7 +227,6 @@ retain(struct store *s, int64_t batches_ms, int64_t hours_ms, const struct store
 	CRASH_POINT("retain_written");
 	if (!rc && month)
 		rc = remove_months(s, month, &sum->months);
-	CRASH_POINT("retain_removed");
 	if (!rc && hours_ms > 0)
 		rc = delete_old(s, TABLE_ROLLUPS, r.hours_ms, &sum->rows);
 	if (!rc && hours_ms > 0)

@@ -5,6 +5,7 @@ and rebuilt; a rebuild or restore that is killed at any step leaves a store that
 under load comes back, verifies, and counting goes on exactly once.
 """
 
+import datetime
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import uuid
 import pytest
 
 from farm import midday_zone, today_in, wait_for
+from load import Clock, start_with
 
 
 def body(**more):
@@ -217,6 +219,70 @@ def test_retain_beside_a_running_central(farm):
     said = central.run("retain", "-o", "central.retain_hours=1ms").stdout
     assert "removed 0 months with 0 batches, 0 rows" in said
     assert ": no difference\n" in central.run("verify").stdout
+
+
+DAY = 24 * 3600 * 1000
+
+
+def days_ago(day, days):
+    return str(datetime.date.fromisoformat(day) - datetime.timedelta(days))
+
+
+def fill_months(farm, shim):
+    """Events of 100, of 60 and of no days ago."""
+    zone = midday_zone()
+    central = farm.central(time_zone=zone).start()
+    agent = farm.agent("web-1", central, admit={"rate": "off"}, batch={"interval": "1h"})
+    central.stop()
+    for days in (100, 60, 0):
+        clocks = [Clock(program.directory, shim("shift_clock")) for program in (central, agent)]
+        for clock, program in zip(clocks, (central, agent)):
+            clock.shift(-days * DAY)
+            start_with(program, **clock.environment)
+        for _ in range(10):
+            assert agent.beacon(body(event_id=str(uuid.uuid4()))).status == 200
+        agent.flush()
+        agent.stop()
+        central.stop()
+    return central
+
+
+@pytest.mark.parametrize(
+    "step,killed_before",
+    [
+        ("retain_written", "2 months with 4 batches, 40 rows"),
+        ("retain_month:1", "1 months with 2 batches, 40 rows"),
+        ("retain_month:2", "0 months with 0 batches, 40 rows"),
+        ("retain_stretch:1", "0 months with 0 batches, 0 rows"),
+        ("retain_stretch:2", "0 months with 0 batches, 0 rows"),
+    ],
+)
+def test_a_retain_killed_at_any_step_is_ended_by_the_next(
+    farm, crash_build, shim, step, killed_before
+):
+    central = fill_months(farm, shim)
+    older = ("-o", "central.retain_batches=20d", "-o", "central.retain_hours=20d")
+    killed = subprocess.run(
+        central.command("retain", *older),
+        env={**os.environ, "FOOTFALL_CRASH": step},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert ": no difference\n" in central.run("verify").stdout
+    assert f"removed {killed_before}" in central.run("retain", *older).stdout
+    assert re.search(r"with 10 events, .*: no difference\n", central.run("verify").stdout)
+    again = central.run("retain", *older).stdout
+    assert "removed 0 months with 0 batches, 0 rows" in again
+    assert "10 events" in central.run("rebuild").stdout
+    central.start()
+    day = today_in(central.sections["central"]["time_zone"])
+    assert central.api("summary", from_=day, to=day)["total_views"] == 10
+    year = central.api("series", grain="month", from_=days_ago(day, 120), to=day)["points"]
+    assert sum(point["total_views"] or 0 for point in year) == 30
+    hours = central.api("series", grain="hour", from_=days_ago(day, 120), to=day)["points"]
+    assert hours[0]["views"] is None
+    assert sum(point["total_views"] or 0 for point in hours) == 10
 
 
 def test_only_the_command_line_may_ask_for_maintenance(farm):

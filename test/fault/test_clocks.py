@@ -13,23 +13,9 @@ import time
 import uuid
 
 from farm import BROWSER, midday_zone, today_in, wait_for
-from load import Offers, start_with
+from load import Clock, Offers, start_with
 
 HOUR = 3600 * 1000
-
-
-class Clock:
-    """What the agent's wall clock is off by."""
-
-    def __init__(self, directory, library):
-        self.file = directory / "shift"
-        self.environment = {"LD_PRELOAD": str(library), "SHIFT_CLOCK": str(self.file)}
-        self.shift(0)
-
-    def shift(self, ms):
-        aside = self.file.with_suffix(".new")
-        aside.write_text(str(ms))
-        aside.rename(self.file)
 
 
 def shifted_agent(farm, central, shim, ms=0, **sections):
