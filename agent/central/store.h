@@ -31,6 +31,9 @@ struct store;
 int store_open(const struct conf *c, struct store **ret_store);
 void store_close(struct store *s);
 
+/* The engine refuses everything until the next start. */
+bool store_is_broken(const struct store *s);
+
 enum store_result {
 	STORE_STORED,
 	STORE_ALREADY,  /* this (node, epoch, seq) with these very bytes was applied before */

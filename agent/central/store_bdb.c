@@ -52,6 +52,12 @@ bdb_errno(struct store *s, int rc)
 	return rc > 0 ? -rc : rc == 0 ? 0 : -EIO;
 }
 
+bool
+store_is_broken(const struct store *s)
+{
+	return atomic_load(&s->broken);
+}
+
 DBT
 bdb_in(const void *bytes, size_t len)
 {

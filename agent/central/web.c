@@ -176,7 +176,9 @@ serve_ready(void *ctx, struct http_request *r, struct http_answer *a)
 	struct web *w = ctx;
 
 	(void)r;
-	if (atomic_load(&w->ready))
+	if (store_is_broken(w->parts.store))
+		answer_text(a, 503, "store broken: restart this, and it recovers\n");
+	else if (atomic_load(&w->ready))
 		answer_text(a, 200, "ready\n");
 	else
 		answer_text(a, 503, "not ready\n");

@@ -187,7 +187,8 @@ web_serve_metrics(void *ctx, struct http_request *r, struct http_answer *a)
 	}
 	print_one(f, "start_time_seconds", "gauge", "When this process started",
 		  (uint64_t)(w->started_ms / 1000));
-	print_one(f, "ready", "gauge", "1 while batches are taken", atomic_load(&w->ready));
+	print_one(f, "ready", "gauge", "1 while batches are taken",
+		  atomic_load(&w->ready) && !store_is_broken(w->parts.store));
 	print_one(f, "sessions", "gauge", "Open logins", auth_sessions(w->parts.auth, mono_now()));
 	print_store(f, w->parts.store);
 	print_nodes(f, w->parts.query);

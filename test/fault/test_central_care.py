@@ -16,7 +16,7 @@ import uuid
 
 import pytest
 
-from farm import midday_zone, today_in, wait_for
+from farm import midday_zone, request, today_in, wait_for
 from load import Clock, start_with
 
 
@@ -83,6 +83,30 @@ def test_damage_on_the_disk_is_named_and_rebuilt(farm):
     assert central.api("ledger", from_=day, to=day)["totals"]["stored"] == 57
     refused = central.run("rebuild", check=False)
     assert refused.returncode == 1 and "stop it first" in refused.stderr
+
+
+def test_a_store_that_gave_up_is_said_by_readyz_until_a_restart_recovers_it(farm):
+    zone, central, agent = fill(farm)
+    agent.stop()
+    central.stop()
+    central.start()  # so that pages are read from the disk
+    file = central.data_dir / "db" / "ledger.db"
+    whole = file.read_bytes()
+    with open(file, "r+b") as damaged:
+        damaged.seek(4096)
+        damaged.write(b"\xff" * (len(whole) - 4096))
+    day = today_in(zone)
+    assert central.get("ledger", from_=day, to=day).status == 503
+    said = request(central.address, "GET", "/readyz")
+    assert said.status == 503 and b"store broken" in said.body
+    assert request(central.address, "GET", "/healthz").status == 200  # it lives
+    metrics = request(central.address, "GET", "/metrics").body.decode()
+    assert "footfall_central_ready 0\n" in metrics
+    central.process.terminate()
+    central.process.wait()
+    file.write_bytes(whole)
+    central.start()  # waits for /readyz
+    assert views(central, zone) == 50
 
 
 def test_what_was_rebuilt_verifies_beside_the_running_central_and_comes_back_from_a_backup(farm):
