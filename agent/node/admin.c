@@ -65,6 +65,11 @@ print_readiness(struct admin *a, FILE *out)
 {
 	bool ready = atomic_load(&a->ready);
 
+	/* still 200: the next batch may be taken, and who starts this must not wait for it */
+	if (ready && forward_is_rival(a->parts.forwarder)) {
+		fputs("ready, but the central refuses what is accepted here: see status\n", out);
+		return MHD_HTTP_OK;
+	}
 	fputs(ready ? "ready\n" : "not ready\n", out);
 	return ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 }

@@ -41,6 +41,7 @@ struct forwarder {
 	uint64_t seen_round; /* the look that what follows came from */
 	bool seen_empty;
 	struct batch_id seen; /* the oldest, unless empty */
+	bool is_rival;        /* by the last answer about a batch */
 	bool aside_any;
 	struct batch_id aside; /* of those the central called broken, the lowest seq */
 	char error[ERRANDS][CENTRAL_WHY_MAX]; /* the last failure, "" after a success */
@@ -163,6 +164,14 @@ saw(struct forwarder *f, uint64_t round, const struct batch_id *oldest)
 }
 
 static void
+note_rival(struct forwarder *f, bool is_rival)
+{
+	pthread_mutex_lock(&f->lock);
+	f->is_rival = is_rival;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void
 note_aside(struct forwarder *f, const struct batch_id *id)
 {
 	pthread_mutex_lock(&f->lock);
@@ -185,6 +194,7 @@ set_aside(struct forwarder *f, const struct batch_id *id, enum central_answer an
 		return STEP_FAILED;
 	}
 	note_aside(f, id);
+	note_rival(f, answer == CENTRAL_CONFLICT);
 	stat_add(STAT_FORWARD_REFUSED, 1);
 	log_error(answer == CENTRAL_CONFLICT
 		      ? "the central has another batch under this name: is this node's name used "
@@ -206,6 +216,7 @@ stored(struct forwarder *f, const struct batch_id *id, enum stat_id counter)
 		return STEP_FAILED;
 	}
 	stat_add(counter, 1);
+	note_rival(f, false);
 	recovered(f, BATCHES, "the central takes batches again");
 	return STEP_DONE;
 }
@@ -460,11 +471,26 @@ forward_wait(struct forwarder *f, const struct batch_id *id, int64_t timeout_ms,
 	return err;
 }
 
+bool
+forward_is_rival(struct forwarder *f)
+{
+	bool is_rival;
+
+	pthread_mutex_lock(&f->lock);
+	is_rival = f->is_rival;
+	pthread_mutex_unlock(&f->lock);
+	return is_rival;
+}
+
 void
 forward_status(struct forwarder *f, char *ret_text, size_t size)
 {
 	pthread_mutex_lock(&f->lock);
-	snprintf(ret_text, size, "%s", f->error[BATCHES][0] ? f->error[BATCHES] : f->error[SALTS]);
+	snprintf(ret_text, size, "%s",
+		 f->error[BATCHES][0] ? f->error[BATCHES]
+		 : f->is_rival ? "another agent sends under this node's name, or from a copy of "
+				 "its state; batches are set aside in spool/broken"
+			       : f->error[SALTS]);
 	pthread_mutex_unlock(&f->lock);
 }
 

@@ -35,6 +35,10 @@ int forward_wait(struct forwarder *f, const struct batch_id *id, int64_t timeout
 /* The last thing that went wrong, or "" (for /status). */
 void forward_status(struct forwarder *f, char *ret_text, size_t size);
 
+/* The central refused the last batch since it has another under this name, and with it whatever this
+ * agent accepts: nothing is counted until somebody gives one of the two another name. */
+bool forward_is_rival(struct forwarder *f);
+
 /* Tries the token file anew (SIGHUP). Copies the name. */
 void forward_reload(struct forwarder *f, const char *token_file);
 

@@ -8,7 +8,7 @@ where an operator looks; nothing that the central took is changed by it, and not
 import shutil
 import uuid
 
-from farm import midday_zone, today_in, wait_for
+from farm import midday_zone, request, today_in, wait_for
 from load import CONTENTS, Offers
 
 ZONE = midday_zone()
@@ -102,6 +102,10 @@ def test_the_older_of_two_agents_with_one_name_is_refused(farm):
     # clocks may differ by seconds: not at once, but soon
     wait_for("a refusal", lambda: agent.status()["spool"]["broken"] > 0)
     assert_set_aside(agent, "two agents share one name")
+    assert "another agent sends under" in agent.status()["forward"]["last_error"]
+    said = request(agent.addresses["admin"], "GET", "/readyz").body
+    assert b"the central refuses what is accepted here" in said
+    assert request(twin.addresses["admin"], "GET", "/readyz").body == b"ready\n"
     assert "two agents use one node name" in central.log()
     offers.offer(twin, 3)
     twin.flush()
