@@ -7,8 +7,8 @@
  * Threads: main waits for signals. One worker per http.workers and one for datagrams, each with its
  * own journal writer; one accepter; one sealer; one forwarder; the admin endpoint's. Sockets are
  * opened first and privileges given up (clients wait meanwhile); then starting goes from right to
- * left, so that nothing is taken in before there is somewhere to put it; stopping from left to right,
- * so that everything taken in is sealed and, if the central answers, sent.
+ * left, so that nothing is taken in before there is somewhere to put it; stopping from left to
+ * right, so that everything taken in is sealed and, if the central answers, sent.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -421,8 +421,8 @@ raise_file_limit(const struct conf *c)
 			 (unsigned long long)need);
 }
 
-/* What a seal takes for some milliseconds shall go back to the kernel: left alone, malloc raises this
- * threshold to the largest block that was ever freed, and keeps the next one. */
+/* What a seal takes for some milliseconds shall go back to the kernel: left alone, malloc raises
+ * this threshold to the largest block that was ever freed, and keeps the next one. */
 static void
 return_large_blocks(void)
 {

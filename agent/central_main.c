@@ -1,4 +1,5 @@
-/* central_main.c -- the wiring of footfall-central: its stages, in the order in which data passes them.
+/* central_main.c -- the wiring of footfall-central: its stages, in the order in which
+ * data passes them.
  *
  *   web ─▶ receive ─▶ store          batches, from nodes
  *   web ─▶ salts                     to nodes
@@ -6,9 +7,9 @@
  *
  * Sockets are opened first, then privileges given up, then the rest started.
  *
- * Threads: main waits for signals and tends the salts; all requests are answered by the HTTP server's
- * pool. Stopping goes the other way round: no more connections, running requests end, the store
- * closes last.
+ * Threads: main waits for signals and tends the salts; all requests are answered by the HTTP
+ * server's pool. Stopping goes the other way round: no more connections, running requests end, the
+ * store closes last.
  */
 #include <errno.h>
 #include <signal.h>

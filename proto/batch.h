@@ -66,17 +66,17 @@ size_t batch_document_bytes(uint32_t n, size_t payload_bytes);
  * NULL when it is too small for a batch without events. */
 struct batch_builder *batch_begin(void *arena, size_t arena_bytes);
 
-/* Adds one unpacked event; copies what it needs. An absent site becomes EVENT_DEFAULT_SITE, an absent
- * name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or BATCH_EVENTS_MAX), or -EINVAL for one that is not
- * event_valid; then the batch is as it was. */
+/* Adds one unpacked event; copies what it needs. An absent site becomes EVENT_DEFAULT_SITE, an
+ * absent name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or BATCH_EVENTS_MAX), or -EINVAL for one that
+ * is not event_valid; then the batch is as it was. */
 int batch_add(struct batch_builder *b, const struct event *e);
 
 /* The bots of the batch, ascending by name, none with zeros alone; lent until batch_finish. */
 void batch_set_bots(struct batch_builder *b, const struct batch_bot *bot, size_t n);
 
-/* Writes the document. 0 with its length in ret_len; -ENOSPC; -EINVAL when meta has no valid node name
- * (event_name_valid), no seq, a time beyond 0 to EVENT_TS_MAX_MS or a count above BATCH_COUNT_MAX, or
- * when the bots are not as struct batch_bot and batch_set_bots say. */
+/* Writes the document. 0 with its length in ret_len; -ENOSPC; -EINVAL when meta has no valid node
+ * name (event_name_valid), no seq, a time beyond 0 to EVENT_TS_MAX_MS or a count above
+ * BATCH_COUNT_MAX, or when the bots are not as struct batch_bot and batch_set_bots say. */
 int batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *buf, size_t cap,
 		 size_t *ret_len);
 
@@ -168,8 +168,8 @@ struct batch_cursor {
 /* Checks the whole document, every column to its end included. */
 int batch_decode(const uint8_t *doc, size_t len, struct batch *ret_batch);
 
-/* Events in the order in which they were added: one at a time, or a block at a time (NULL behind the
- * last; lent until the next call); not both with one cursor. */
+/* Events in the order in which they were added: one at a time, or a block at a time (NULL behind
+ * the last; lent until the next call); not both with one cursor. */
 void batch_cursor_init(const struct batch *b, struct batch_cursor *ret_cursor);
 bool batch_next(struct batch_cursor *c, struct batch_event *ret_event);
 const struct batch_block *batch_next_block(struct batch_cursor *c);
@@ -196,8 +196,8 @@ struct batch_name {
 	uint8_t checksum[16];      /* batch_checksum of the zstd frame */
 };
 
-/* Writes the skippable frame for a zstd frame that stands ready: bytes written. The node name must be
- * valid. */
+/* Writes the skippable frame for a zstd frame that stands ready: bytes written. The node name must
+ * be valid. */
 size_t batch_name_put(const struct batch_name *n, uint8_t buf[BATCH_HEAD_BYTES]);
 
 /* Reads the skippable frame of a whole body and verifies length and checksum of what follows:

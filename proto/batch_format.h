@@ -1,4 +1,5 @@
-/* batch_format.h -- the order of keys in a batch document, shared by batch_write.c and batch_read.c.
+/* batch_format.h -- the order of keys in a batch document, shared by batch_write.c
+ * and batch_read.c.
  *
  * The document is a msgpack map whose keys stand in exactly this order: version, node, epoch, seq,
  * the times, the two counts, ledger, bots (not in version 1), events, then the dictionaries and

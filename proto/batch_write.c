@@ -1,5 +1,5 @@
-/* Rows grow from the arena's start, dictionary entries and hash tables from its end; the columns are
- * written straight from the rows when the batch is finished. */
+/* Rows grow from the arena's start, dictionary entries and hash tables from its end; the columns
+ * are written straight from the rows when the batch is finished. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -34,8 +34,9 @@ struct table {
 	    recent; /* place of the entry last asked for: many events tell what the last one told */
 };
 
-/* Visitors and sessions stand in the table itself: there are many, and each look-up meets memory that is
- * in no cache. They are keyed hashes, which nobody outside can choose: their lower bits are the slot. */
+/* Visitors and sessions stand in the table itself: there are many, and each look-up meets memory
+ * that is in no cache. They are keyed hashes, which nobody outside can choose: their lower bits are
+ * the slot. */
 struct number {
 	uint64_t v;
 	uint32_t index_1; /* 1 more than its index; 0: empty */
@@ -76,8 +77,8 @@ next_slots(uint32_t slots)
 	return slots ? 2 * slots : TABLE_FIRST;
 }
 
-/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes, of numbers 86. Of
- * the texts, all keys of an event together are shorter than its payload. */
+/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes, of numbers
+ * 86. Of the texts, all keys of an event together are shorter than its payload. */
 size_t
 batch_arena_bytes(uint32_t n, size_t payload_bytes)
 {

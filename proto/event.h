@@ -31,8 +31,8 @@ struct event {
 	struct text type; /* one of the configured types, once admitted */
 	struct text
 	    id; /* a slug as sent; for UUIDs their text as sent, absent in unpacked records */
-	/* The id is a UUID, in uuid. With an id of 16 bytes beside it, the reporter sent 16 bytes that
-	 * make a slug as well: where slugs are configured, that is what they are */
+	/* The id is a UUID, in uuid. With an id of 16 bytes beside it, the reporter sent 16 bytes
+	 * that make a slug as well: where slugs are configured, that is what they are */
 	bool has_uuid;
 	uint8_t uuid[16];
 	bool has_event_id;
@@ -72,8 +72,8 @@ bool event_referrer_host(struct text url, char *buf, struct text *ret_host);
  * slug valid, texts within their limits, the value finite, ts_ms from 0 to EVENT_TS_MAX_MS. */
 bool event_valid(const struct event *e);
 
-/* What stands for an event id where 8 bytes must do: a fixed hash of all 16, since ids may begin with
- * the time (UUIDv7) or a counter. Never 0. */
+/* What stands for an event id where 8 bytes must do: a fixed hash of all 16, since ids may begin
+ * with the time (UUIDv7) or a counter. Never 0. */
 uint64_t event_tag(const uint8_t event_id[16]);
 
 /* Payload of a journal record into buf. Bytes written, or 0 when the event is not valid or does not

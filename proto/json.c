@@ -338,7 +338,8 @@ container_open(struct json *j, char bracket)
 	return true;
 }
 
-/* True when another member or element follows; false at the closing bracket, taken, and on errors. */
+/* True when another member or element follows; false at the closing bracket, taken, and
+ * on errors. */
 static bool
 container_next(struct json *j, bool *started, char bracket)
 {

@@ -1,8 +1,8 @@
 /* json.h -- a strict scanner over one JSON text (RFC 8259), for beacon.c.
  *
- * Pull style: ask what stands next, then take or skip it. No duplicate key in any object, no \u0000,
- * no lone surrogate, no bad UTF-8, no control characters, no byte-order mark; containers nest at
- * most JSON_DEPTH_MAX deep and the open ones hold at most JSON_KEYS_MAX keys.
+ * Pull style: ask what stands next, then take or skip it. No duplicate key in any object, no
+ * \u0000, no lone surrogate, no bad UTF-8, no control characters, no byte-order mark; containers
+ * nest at most JSON_DEPTH_MAX deep and the open ones hold at most JSON_KEYS_MAX keys.
  *
  * Threads:  plain values.
  * Memory:   no malloc; strings are lent from the text.

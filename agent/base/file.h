@@ -22,8 +22,8 @@ int file_replace(const char *dir, const char *name, const void *bytes, size_t n,
 /* Whole file, at most max bytes (-EFBIG when it is longer), NUL behind; the caller frees. */
 int file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
 
-/* As file_read, but refuses (-EPERM) a file that others than its owner may read or write; in systemd's
- * CREDENTIALS_DIRECTORY a group may read it. */
+/* As file_read, but refuses (-EPERM) a file that others than its owner may read or write; in
+ * systemd's CREDENTIALS_DIRECTORY a group may read it. */
 int file_read_secret(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
 
 /* fsync of a directory. */

@@ -56,7 +56,8 @@ load(const uint8_t *p, size_t n)
 uint64_t
 hash_mix(uint64_t seed, const void *data, size_t len)
 {
-	/* odd constants with balanced bits: digits of the golden ratio and of the square root of 2 */
+	/* odd constants with balanced bits: digits of the golden ratio and of the square root
+	 * of 2 */
 	const uint64_t k0 = 0x9e3779b97f4a7c15, k1 = 0x6a09e667f3bcc909;
 	const uint8_t *p = data;
 	uint64_t h = fold(seed ^ k0, (uint64_t)len ^ k1);

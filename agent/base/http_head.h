@@ -7,10 +7,10 @@
  * tells how long the whole head was. So the pieces of a well-formed head lie end to end, and any
  * other head leaves a gap, an overlap or another length: a bare LF is one byte where two are due,
  * behind a NUL come bytes that nobody handed over, a folded line was copied elsewhere. (It is blind
- * where NULs stand anyway: a NUL before a bare LF is CR LF for it; the last four bytes may be any of
- * CR, LF, NUL and colon that end the head for libmicrohttpd; and a line before the request line that
- * begins with a NUL is skipped as if it were empty.) Only bytes within the head are looked at: every
- * line's end is followed by at least the empty line's.
+ * where NULs stand anyway: a NUL before a bare LF is CR LF for it; the last four bytes may be any
+ * of CR, LF, NUL and colon that end the head for libmicrohttpd; and a line before the request line
+ * that begins with a NUL is skipped as if it were empty.) Only bytes within the head are looked at:
+ * every line's end is followed by at least the empty line's.
  *
  * Threads:  plain values.
  * Memory:   texts stay the request's.

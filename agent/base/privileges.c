@@ -70,8 +70,8 @@ has_capabilities(void)
 	return all != 0;
 }
 
-/* Only where there are any: systemd's filters refuse the call as such (~@privileged). Ambient ones end
- * with the inheritable ones. */
+/* Only where there are any: systemd's filters refuse the call as such (~@privileged). Ambient ones
+ * end with the inheritable ones. */
 static int
 give_up_capabilities(char ret_fault[PRIVILEGES_FAULT_MAX])
 {
@@ -142,8 +142,8 @@ prove(const struct user *u, char ret_fault[PRIVILEGES_FAULT_MAX])
 
 /* -- its directory -- */
 
-/* Not through a link: the parent may be somebody else's. Only the last name is made, since parents of
- * root's with mode 0700 would keep the user out. */
+/* Not through a link: the parent may be somebody else's. Only the last name is made, since parents
+ * of root's with mode 0700 would keep the user out. */
 static int
 make_dir_for(const struct user *u, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
 {

@@ -14,15 +14,17 @@
 
 #define PRIVILEGES_FAULT_MAX 512
 
-/* For the whole process (PR_SET_NO_NEW_PRIVS). First thing in main; cannot fail on Linux 3.5 or newer. */
+/* For the whole process (PR_SET_NO_NEW_PRIVS). First thing in main; cannot fail on Linux 3.5
+ * or newer. */
 void privileges_never_gain(void);
 
 /* Whether there is something to give up. */
 bool privileges_are_root(void);
 
-/* Becomes `user` with its groups, without capabilities, and proves that there is no way back. As root
- * it first makes `dir` if it is missing, for that user. Then checks that `dir` and what stands in it
- * belong to the user. With an empty user only capabilities are given up, unless it is root's. */
+/* Becomes `user` with its groups, without capabilities, and proves that there is no way back. As
+ * root it first makes `dir` if it is missing, for that user. Then checks that `dir` and what
+ * stands in it belong to the user. With an empty user only capabilities are given up, unless it
+ * is root's. */
 int privileges_drop(const char *user, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX]);
 
 #endif

@@ -17,7 +17,8 @@ struct radix_item {
 	uint32_t index; /* the caller's */
 };
 
-/* Ascending by key; equal keys keep their order. spare has room for n, and holds nothing afterwards. */
+/* Ascending by key; equal keys keep their order. spare has room for n, and holds
+ * nothing afterwards. */
 void radix_sort(struct radix_item *items, struct radix_item *spare, size_t n);
 
 #endif

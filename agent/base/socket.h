@@ -32,10 +32,10 @@ bool socket_is_local(const struct sockaddr *sa);
 /* Where a socket is bound. */
 int socket_bound(int fd, struct socket_address *ret_address);
 
-/* A bound socket, non-blocking and close-on-exec, that streams (SOCK_STREAM) listen on. With
- * share, several sockets of this process may have the same port (SO_REUSEPORT). A unix socket that
- * nobody listens on any more is replaced; the new one is open to every local user (0666), since a
- * proxy runs as somebody else and whoever can reach the TCP port may do the same; umask is another one
+/* A bound socket, non-blocking and close-on-exec, that streams (SOCK_STREAM) listen on. With share,
+ * several sockets of this process may have the same port (SO_REUSEPORT). A unix socket that nobody
+ * listens on any more is replaced; the new one is open to every local user (0666), since a proxy
+ * runs as somebody else and whoever can reach the TCP port may do the same; umask is another one
  * meanwhile, so open it before there are threads that make files. */
 int socket_listen(const struct socket_address *a, int type, bool share);
 

@@ -57,7 +57,8 @@ change_between(int64_t from_s, int64_t to_s)
 	return to_s;
 }
 
-/* -- dates, as days since 1970-01-01 (Hinnant's algorithms for the proleptic Gregorian calendar) -- */
+/* -- dates, as days since 1970-01-01 (Hinnant's algorithms for the proleptic Gregorian
+ * calendar) -- */
 
 static int64_t
 day_of_date(int64_t year, int64_t month, int64_t day)

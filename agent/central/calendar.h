@@ -32,7 +32,8 @@ struct calendar_cache {
 void calendar_cache_init(struct calendar_cache *c);
 int64_t calendar_cached_start(struct calendar_cache *c, enum grain g, int64_t t_ms);
 
-/* "2026-11-22" (a day of the zone) to its start; false for no date, or one that the zone skipped. */
+/* "2026-11-22" (a day of the zone) to its start; false for no date, or one that the
+ * zone skipped. */
 bool calendar_parse_day(struct text t, int64_t *ret_start_ms);
 
 /* hour: "2026-11-22T13:00:00+01:00", day: "2026-11-22", month: "2026-11". */

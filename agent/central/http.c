@@ -343,8 +343,9 @@ older_remain(struct http_server *s, struct mono_us moment)
 	return found;
 }
 
-/* Shuts the reading half of connections that have waited for a request for idle_ms: one that has arrived by then is
- * still read and answered, and behind it libmicrohttpd sees the end. How many are left. */
+/* Shuts the reading half of connections that have waited for a request for idle_ms: one that has
+ * arrived by then is still read and answered, and behind it libmicrohttpd sees the end. How many
+ * are left. */
 static size_t
 hang_up(struct http_server *s, int64_t idle_ms)
 {

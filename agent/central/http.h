@@ -1,8 +1,9 @@
 /* http.h -- the central's HTTP server: sockets, threads, bodies and answers; not what they mean.
  *
  * Runs libmicrohttpd with a pool of threads on each listening address, or on each socket that the
- * service manager passed (base/passed.h: named "central", or bound to one of them). A request is matched with a
- * table of routes, its body gathered within bounds, and the route's `serve` fills in one answer.
+ * service manager passed (base/passed.h: named "central", or bound to one of them). A request is
+ * matched with a table of routes, its body gathered within bounds, and the route's `serve` fills
+ * in one answer.
  *
  * Threads:  routes are called by the pool's threads, several at once.
  * Memory:   connections, bytes per connection and bytes of bodies are bounded; beyond that 503.
@@ -123,10 +124,10 @@ int http_start(struct http_server *s, const struct http_setup *setup);
 /* What the i-th address became: with the kernel's port. */
 const char *http_address(const struct http_server *s, size_t i);
 
-/* Brings connections to their end without an error for anybody, as node/ingest_http.h says: requests
- * are taken for at most drain_ms more, each answered with "Connection: close", until none of the
- * connections from before is left; then nothing is accepted, what has begun is answered (10 s at
- * most), and who waits for nothing is hung up on. Stops. */
+/* Brings connections to their end without an error for anybody, as node/ingest_http.h says:
+ * requests are taken for at most drain_ms more, each answered with "Connection: close", until none
+ * of the connections from before is left; then nothing is accepted, what has begun is answered (10
+ * s at most), and who waits for nothing is hung up on. Stops. */
 void http_stop(struct http_server *s, int64_t drain_ms);
 
 /* Answers so far. status 100..599. */

@@ -1,6 +1,6 @@
-/* One request from its headers to its end: guard, route, admit, body, serve, answer. A refusal waits
- * until the body has gone by (DRAIN_MAX at most): a client that is still sending would see a reset
- * connection instead of the reason. */
+/* One request from its headers to its end: guard, route, admit, body, serve, answer. A refusal
+ * waits until the body has gone by (DRAIN_MAX at most): a client that is still sending would see a
+ * reset connection instead of the reason. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* Bots: who sent what was refused as theirs. By name where the User-Agent gave one away, from the rows
- * of bots; everything else, "other" included, from the ledger, so that together they are what the
- * ledger says. Names are read first: of a batch that comes in between, they are "other" until asked
- * again, and nothing is counted twice. */
+/* Bots: who sent what was refused as theirs. By name where the User-Agent gave one away, from the
+ * rows of bots; everything else, "other" included, from the ledger, so that together they are what
+ * the ledger says. Names are read first: of a batch that comes in between, they are "other" until
+ * asked again, and nothing is counted twice. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
-/* What the nodes' clocks say: each batch comes with the time of its sending, so that one that had to
- * wait in a spool is not taken for a clock that is behind. Kept in memory: a node that is there says it
- * again with its next batch, and until then the time at which its last batch was sealed stands in. */
+/* What the nodes' clocks say: each batch comes with the time of its sending, so that one that had
+ * to wait in a spool is not taken for a clock that is behind. Kept in memory: a node that is there
+ * says it again with its next batch, and until then the time at which its last batch was sealed
+ * stands in. */
 #include "central/query_internal.h"
 
 static struct query_clock *

@@ -1,7 +1,8 @@
 /* query_internal.h -- what the query_*.c files share; nobody else's.
  *
- * query.c: questions and their arguments. query_count.c: adding rows up. query_nodes.c: completeness,
- * nodes, ledger. query_clock.c: the nodes' clocks. query_totals.c: summary, series, content. query_rows.c: top, breakdown. query_bots.c: bots.
+ * query.c: questions and their arguments. query_count.c: adding rows up. query_nodes.c:
+ * completeness, nodes, ledger. query_clock.c: the nodes' clocks. query_totals.c: summary, series,
+ * content. query_rows.c: top, breakdown. query_bots.c: bots.
  */
 #ifndef CENTRAL_QUERY_INTERNAL_H
 #define CENTRAL_QUERY_INTERNAL_H
@@ -145,7 +146,8 @@ struct nodes_state {
 int nodes_read(struct query *q, int64_t now_ms, struct nodes_state *ret_state);
 void nodes_free(struct nodes_state *s);
 
-/* Whether everything that the node took in [from, until), as far as its intervals are over, is here. */
+/* Whether everything that the node took in [from, until), as far as its intervals are over,
+ * is here. */
 enum node_verdict node_verdict(const struct node_state *n, int64_t from_ms, int64_t until_ms,
 			       int64_t now_ms);
 bool nodes_are_complete(const struct nodes_state *s, int64_t from_ms, int64_t until_ms);

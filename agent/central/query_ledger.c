@@ -1,6 +1,6 @@
 /* The books: per node and UTC hour of arrival, whose start lies in the range. received = accepted +
- * duplicate + bot + limited + invalid + shed; accepted = stored + merged. An hour that a node owes has a
- * row as well, with nulls: nothing is known of it, which is not nothing. */
+ * duplicate + bot + limited + invalid + shed; accepted = stored + merged. An hour that a node owes
+ * has a row as well, with nulls: nothing is known of it, which is not nothing. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
-/* A node is complete up to T when the central holds every batch of its epoch up to one that closes T
- * (ARCHITECTURE.md). A range is complete when every node that was added is, up to the end of the
- * range or, for a range that is not over, up to the end of its own last finished interval. A range in
- * which batches were lost for ever is never complete: its verdict is "lost", and nothing is waited for. */
+/* A node is complete up to T when the central holds every batch of its epoch up to one that closes
+ * T (ARCHITECTURE.md). A range is complete when every node that was added is, up to the end of the
+ * range or, for a range that is not over, up to the end of its own last finished interval. A range
+ * in which batches were lost for ever is never complete: its verdict is "lost", and nothing is
+ * waited for. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -99,7 +100,8 @@ widen_gap(struct node_state *n, const struct store_node *epoch)
 		n->gap_until_ms = epoch->last_ms;
 }
 
-/* One epoch of one node. Those of nodes that were removed from the accounts do not matter any more. */
+/* One epoch of one node. Those of nodes that were removed from the accounts do not matter
+ * any more. */
 static int
 take_epoch(void *ctx, const struct store_node *epoch)
 {

@@ -139,8 +139,8 @@ take_dim(const struct query_args *a, enum dim *ret_dim, struct query_result *r)
 			    "country, node or source");
 }
 
-/* Every dimension is counted on its own, so there is no breakdown within a type; nobody may take all
- * types for one. */
+/* Every dimension is counted on its own, so there is no breakdown within a type; nobody may take
+ * all types for one. */
 void
 query_ask_breakdown(struct query *q, const struct query_args *a, struct query_result *r)
 {

@@ -144,7 +144,8 @@ points_settle(struct points *p)
 	sketch_init(&p->count.sketch, &form);
 }
 
-/* Visitors of an hour or a day are those of that point; of a month, summed over its salt periods. */
+/* Visitors of an hour or a day are those of that point; of a month, summed over its
+ * salt periods. */
 static int
 add_point(void *ctx, const struct rollup_key *key, const struct rollup_row *row)
 {
@@ -179,8 +180,8 @@ points_scan(struct points *p, enum dim d, const struct query_range *range, struc
 	return err;
 }
 
-/* Something is known of a period when it has rows, or when a node was reporting during it; but not when
- * rows of it were removed: what was added since is not all of it. */
+/* Something is known of a period when it has rows, or when a node was reporting during it; but not
+ * when rows of it were removed: what was added since is not all of it. */
 static json_t *
 point_json(const struct points *p, const struct point *at, const struct nodes_state *nodes)
 {

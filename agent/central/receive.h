@@ -27,8 +27,8 @@ struct receive_answer {
 	const char *text; /* "stored", "already"; else the reason. Constant. */
 };
 
-/* oldest_seq: the lowest number of the batch's epoch that the node still has, as it says; 0: it does
- * not. What is missing below is lost (store_lose). */
+/* oldest_seq: the lowest number of the batch's epoch that the node still has, as it says; 0: it
+ * does not. What is missing below is lost (store_lose). */
 struct receive_answer receive_batch(struct receive *r, const char *node, struct text body,
 				    uint64_t oldest_seq, int64_t arrival_ms);
 

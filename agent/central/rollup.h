@@ -68,7 +68,8 @@ rollup_views(const struct rollup_row *r)
 #define ROLLUP_KEY_MAX 512
 #define ROLLUP_VALUE_MAX (64u << 10) /* an exact site set of 4,096 is 40 KB at worst */
 
-/* Bytes, or 0 when it does not fit. Keys of one grain, period, dimension and site stand together. */
+/* Bytes, or 0 when it does not fit. Keys of one grain, period, dimension and site
+ * stand together. */
 size_t rollup_key_encode(const struct rollup_key *k, uint8_t *buf, size_t cap);
 bool rollup_key_decode(const uint8_t *buf, size_t len, struct rollup_key *ret_key);
 

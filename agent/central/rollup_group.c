@@ -1,10 +1,10 @@
 /* Grouping: every event adds to one row per dimension of its hour.
  *
- * What an event is, less its content and its visitor, comes back many times in a batch: such a combination
- * is looked up once per event, counted, and becomes rows when all events are read. For sets of visitors,
- * events are sorted by visitor, and visitors by hash: then each set grows at its end and a repeat is
- * the last one again. Sorted once more by content, equal contents lie together, and need no table
- * at all. */
+ * What an event is, less its content and its visitor, comes back many times in a batch: such a
+ * combination is looked up once per event, counted, and becomes rows when all events are read. For
+ * sets of visitors, events are sorted by visitor, and visitors by hash: then each set grows at its
+ * end and a repeat is the last one again. Sorted once more by content, equal contents lie together,
+ * and need no table at all. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -382,8 +382,8 @@ add_values(struct grouping *w)
 
 /* -- rows of contents -- */
 
-/* One row of the events from `from` on, which are of one content and hour, and its hashes behind those
- * of the others. */
+/* One row of the events from `from` on, which are of one content and hour, and its hashes behind
+ * those of the others. */
 static int
 make_content(struct grouping *w, uint32_t from, uint32_t until, uint64_t *hashes,
 	     uint32_t *ret_hashes)
@@ -494,7 +494,8 @@ group_contents(struct grouping *w)
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* Large and soon gone: in huge pages, where the kernel has them, it costs no fault for every 4 KiB. */
+/* Large and soon gone: in huge pages, where the kernel has them, it costs no fault for every
+ * 4 KiB. */
 static struct seen *
 seen_new(uint32_t events)
 {
@@ -600,8 +601,8 @@ rollup_group_grew(struct rollup_group *g, size_t i, int64_t by)
 	const struct group_row *r = &g->rows[g->order.at[i].row];
 	uint32_t type = g->names.content[g->names.content_index[r->value]].type;
 
-	/* unsigned, so that a set which became a sketch may shrink its sums by its error; every event of
-	 * a content made one of each */
+	/* unsigned, so that a set which became a sketch may shrink its sums by its error; every
+	 * event of a content made one of each */
 	g->rows[group_row_find(g, day, DIM_SITE, r->site, 0)].row.unique_views += (uint64_t)by;
 	g->rows[group_row_find(g, day, DIM_TYPE, r->site, type)].row.unique_views += (uint64_t)by;
 }

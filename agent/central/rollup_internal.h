@@ -1,8 +1,8 @@
 /* rollup_internal.h -- what the rollup_*.c files share; nobody else's.
  *
- * rollup.c: keys and rows as they are stored. rollup_group.c: from the events of a batch to its rows.
- * rollup_names.c: the dictionaries of a batch. rollup_rows.c: rows and periods by numbers, days and
- * months, the order of all.
+ * rollup.c: keys and rows as they are stored. rollup_group.c: from the events of a batch to its
+ * rows. rollup_names.c: the dictionaries of a batch. rollup_rows.c: rows and periods by numbers,
+ * days and months, the order of all.
  *
  * Threads:  none of its own.
  * Memory:   all belongs to the group.
@@ -51,8 +51,8 @@ struct group_content {
 	uint32_t site, type;
 };
 
-/* Copies of the batch's dictionaries. Contents are numbered in the order of their keys, so that what is
- * sorted by number is sorted by key. */
+/* Copies of the batch's dictionaries. Contents are numbered in the order of their keys, so that
+ * what is sorted by number is sorted by key. */
 struct names {
 	char node[BATCH_NODE_MAX + 1];
 	struct texts sites, types;
@@ -83,8 +83,8 @@ struct period {
 	uint32_t parent; /* day of an hour, month of a day */
 };
 
-/* A row of a period. One row may stand for a content's hour, day and month: where a day has one hour with
- * events, it has that hour's counts. */
+/* A row of a period. One row may stand for a content's hour, day and month: where a day has one
+ * hour with events, it has that hour's counts. */
 struct ref {
 	uint32_t period, row;
 };
@@ -115,7 +115,8 @@ struct rollup_group {
 
 /* Index of the hour. */
 int group_hour(struct rollup_group *g, int64_t t_ms, uint32_t *ret_period);
-/* Place of each period in the order of time, within its grain; the caller frees. NULL: no memory. */
+/* Place of each period in the order of time, within its grain; the caller frees. NULL:
+ * no memory. */
 uint32_t *group_period_ranks(const struct rollup_group *g);
 
 /* Finds the row or makes it. */
@@ -127,8 +128,8 @@ uint32_t group_row_find(const struct rollup_group *g, uint32_t period, enum dim 
 int group_row_append(struct rollup_group *g, uint32_t period, enum dim dim, uint32_t site,
 		     uint32_t value, uint32_t *ret_row);
 
-/* Days and months of rows of hours: of all but contents; then of contents, whose hours are rows from
- * contents_from on, by number and time. */
+/* Days and months of rows of hours: of all but contents; then of contents, whose hours are rows
+ * from contents_from on, by number and time. */
 int group_add_up(struct rollup_group *g);
 int group_add_up_contents(struct rollup_group *g);
 

@@ -1,4 +1,5 @@
-/* A text of the batch is looked at once per dictionary entry; rows are made and found by numbers. */
+/* A text of the batch is looked at once per dictionary entry; rows are made and found
+ * by numbers. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -62,9 +63,9 @@ eight_bytes(struct text t, size_t from)
 	return v;
 }
 
-/* Sorts items by the texts that their indexes name, whose first `from` bytes are the same: by the next
- * eight bytes, then those that are still equal by what follows. Texts that differ only in zero bytes at
- * their end count as equal; keys of contents never do. */
+/* Sorts items by the texts that their indexes name, whose first `from` bytes are the same: by the
+ * next eight bytes, then those that are still equal by what follows. Texts that differ only in zero
+ * bytes at their end count as equal; keys of contents never do. */
 static void
 sort_texts(const struct text *texts, struct radix_item *items, struct radix_item *spare, uint32_t n,
 	   size_t from)

@@ -1,9 +1,9 @@
-/* Rows are found by numbers alone (period, dimension, site, value). Those of days are the sums of their
- * hours' rows, and those of months of their days'.
+/* Rows are found by numbers alone (period, dimension, site, value). Those of days are the sums of
+ * their hours' rows, and those of months of their days'.
  *
- * Contents are by far the most, and most of them have events in one hour only. So they are neither looked
- * up nor copied: their rows of hours stand sorted by number and time, what belongs to one day lies
- * together, and a day with one such row shares it. */
+ * Contents are by far the most, and most of them have events in one hour only. So they are neither
+ * looked up nor copied: their rows of hours stand sorted by number and time, what belongs to one
+ * day lies together, and a day with one such row shares it. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -262,7 +262,8 @@ refs_add(struct refs *l, uint32_t period, uint32_t row)
 	return 0;
 }
 
-/* Refs of one content, from..until, which all belong to one period of the next grain: adds theirs. */
+/* Refs of one content, from..until, which all belong to one period of the next grain:
+ * adds theirs. */
 static int
 add_parent(struct rollup_group *g, uint32_t parent, uint32_t from, uint32_t until)
 {
@@ -277,7 +278,8 @@ add_parent(struct rollup_group *g, uint32_t parent, uint32_t from, uint32_t unti
 	return err ? err : refs_add(&g->contents, parent, row);
 }
 
-/* Refs of one content from `from` on, of one grain and ascending in time: adds those of the next. */
+/* Refs of one content from `from` on, of one grain and ascending in time: adds those of
+ * the next. */
 static int
 add_parents(struct rollup_group *g, uint32_t from)
 {

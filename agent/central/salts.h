@@ -28,8 +28,8 @@ struct salts;
 int salts_open(const char *data_dir, enum rotation r, int64_t now_ms, struct salts **ret_salts);
 void salts_close(struct salts *s); /* overwrites memory */
 
-/* Makes what is missing, destroys what is over, and copies those to be given out: at most SALTS_MAX.
- * Number, or -errno when they could not be saved (then none is given out). */
+/* Makes what is missing, destroys what is over, and copies those to be given out: at most
+ * SALTS_MAX. Number, or -errno when they could not be saved (then none is given out). */
 int salts_current(struct salts *s, int64_t now_ms, struct salt ret_salts[SALTS_MAX]);
 
 #endif

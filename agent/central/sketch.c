@@ -20,8 +20,8 @@
 #define TAG_REGISTERS 2
 #define VARINT_MAX 10
 
-/* Registers of thousands of visitors are noise with a skewed distribution: what zstd gains it gains by
- * entropy coding, which every level has. */
+/* Registers of thousands of visitors are noise with a skewed distribution: what zstd gains it gains
+ * by entropy coding, which every level has. */
 #define ZSTD_LEVEL 1
 
 const struct sketch_form sketch_site = {4096, 14};
@@ -237,7 +237,8 @@ sketch_merge(struct sketch *s, const struct sketch *other)
 	return 0;
 }
 
-/* -- counting: Ertl 2017, algorithm 6 and its two series, each summed until it no longer changes -- */
+/* -- counting: Ertl 2017, algorithm 6 and its two series, each summed until it no longer
+ * changes -- */
 
 static double
 sigma(double x)

@@ -43,8 +43,8 @@ int sketch_add(struct sketch *s, uint64_t hash);
 /* Adds a hash above all that were added before: what sorting has prepared. */
 int sketch_append(struct sketch *s, uint64_t hash);
 
-/* A sketch of n hashes, ascending and distinct. As long as they are exact and nothing is added they are
- * not copied: lent until sketch_fini. 0 or -ENOMEM; initialises ret_sketch in either case. */
+/* A sketch of n hashes, ascending and distinct. As long as they are exact and nothing is added they
+ * are not copied: lent until sketch_fini. 0 or -ENOMEM; initialises ret_sketch in either case. */
 int sketch_of(const struct sketch_form *form, uint64_t *hashes, size_t n,
 	      struct sketch *ret_sketch);
 

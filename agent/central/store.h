@@ -25,9 +25,9 @@
 
 struct store;
 
-/* After calendar_init. -EWOULDBLOCK when another process has the directory; -EINVAL when its roll-ups
- * are of another time zone, or a DB_CONFIG would overrule the settings; -EPROTONOSUPPORT when a later
- * version wrote it; else -errno. All logged. */
+/* After calendar_init. -EWOULDBLOCK when another process has the directory; -EINVAL when its
+ * roll-ups are of another time zone, or a DB_CONFIG would overrule the settings; -EPROTONOSUPPORT
+ * when a later version wrote it; else -errno. All logged. */
 int store_open(const struct conf *c, struct store **ret_store);
 void store_close(struct store *s);
 
@@ -71,9 +71,9 @@ typedef int store_ledger_fn(void *ctx, const struct store_ledger_row *row);
 int store_ledger(struct store *s, int64_t from_ms, int64_t until_ms, store_ledger_fn *each,
 		 void *ctx);
 
-/* One per node, day of the site, source and bot that has a name: events under bot.user_agent, of hours
- * of arrival that begin in the day. The ledger of these hours has at least as many; the rest of them
- * has no name. Days that begin in [from, until), in order of day, node, source and name. */
+/* One per node, day of the site, source and bot that has a name: events under bot.user_agent, of
+ * hours of arrival that begin in the day. The ledger of these hours has at least as many; the rest
+ * of them has no name. Days that begin in [from, until), in order of day, node, source and name. */
 struct store_bot_row {
 	char node[BATCH_NODE_MAX + 1];
 	int64_t day_ms;
@@ -104,9 +104,9 @@ int store_nodes(struct store *s, store_node_fn *each, void *ctx);
 /* Rows of hours before this were removed by retain; 0: none. 0 or -errno. */
 int store_hours_from(struct store *s, int64_t *ret_ms);
 
-/* The node has no batch of this epoch below oldest->seq any more: those that are not stored are lost.
- * They are counted, and completeness goes on behind them. What nothing is stored behind of is left
- * alone. 0 or -errno. */
+/* The node has no batch of this epoch below oldest->seq any more: those that are not stored are
+ * lost. They are counted, and completeness goes on behind them. What nothing is stored behind of is
+ * left alone. 0 or -errno. */
 int store_lose(struct store *s, const struct batch_id *oldest, int64_t arrival_ms);
 
 /* One per node and epoch that lost some. */
@@ -120,7 +120,8 @@ struct store_lost {
 typedef int store_lost_fn(void *ctx, const struct store_lost *l);
 int store_lost(struct store *s, store_lost_fn *each, void *ctx);
 
-/* Sites seen so far, at most STORE_SITES_MAX; further ones are counted in their rows all the same. */
+/* Sites seen so far, at most STORE_SITES_MAX; further ones are counted in their rows all
+ * the same. */
 #define STORE_SITES_MAX 1024
 typedef int store_site_fn(void *ctx, struct text site);
 int store_sites(struct store *s, store_site_fn *each, void *ctx);

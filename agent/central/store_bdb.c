@@ -1,9 +1,9 @@
 /* Berkeley DB under data_dir/db: one environment, one file per table, one per month of batches.
  *
- * The environment is private to this process (its own lock on data_dir sees to that) and recovered at
- * every start. A commit is in the log, synced, before store_apply returns; pages follow with
- * checkpoints, every 32 MB of log, after which older log files go. data_dir/reserve is given up when
- * there is no room to recover, and made again when there is.
+ * The environment is private to this process (its own lock on data_dir sees to that) and recovered
+ * at every start. A commit is in the log, synced, before store_apply returns; pages follow with
+ * checkpoints, every 32 MB of log, after which older log files go. data_dir/reserve is given up
+ * when there is no room to recover, and made again when there is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,13 +24,14 @@
 #define LOG_FILE (32u << 20)
 #define RESERVE_BYTES (32 << 20) /* a log file: recovery may begin one */
 
-/* A batch of 100,000 events, each of its own content, was seen to lock 14,000 pages until it commits; one
- * of a million must pass as well, or it would be refused for ever. The table grows as needed. */
+/* A batch of 100,000 events, each of its own content, was seen to lock 14,000 pages until it
+ * commits; one of a million must pass as well, or it would be refused for ever. The table grows
+ * as needed. */
 #define LOCKS_MAX 1000000
 #define LOCK_BUCKETS 16384 /* else 76 MB are taken at once for a million */
 
-/* Two log files. Berkeley DB gets through a full disk, but has no way to go on when it meets one while
- * recovering; so it is not led there. */
+/* Two log files. Berkeley DB gets through a full disk, but has no way to go on when it meets one
+ * while recovering; so it is not led there. */
 #define ROOM_MIN (64u << 20)
 
 /* The file system's block: a page torn by a power cut would be a damaged page. */

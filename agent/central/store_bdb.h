@@ -2,8 +2,9 @@
  *
  * store_bdb.c: opening, closing, errors. store_bdb_record.c: keys and values of the small tables.
  * store_bdb_twin.c: events that were stored before. store_bdb_apply.c: a batch as one transaction.
- * store_bdb_scan.c: reading. store_bdb_replay.c: everything anew from the batches, in shadow tables, for
- * store_bdb_verify.c and store_bdb_rebuild.c. store_bdb_lost.c: gaps for ever. store_bdb_backup.c, store_bdb_retain.c: as they say.
+ * store_bdb_scan.c: reading. store_bdb_replay.c: everything anew from the batches, in shadow
+ * tables, for store_bdb_verify.c and store_bdb_rebuild.c. store_bdb_lost.c: gaps for ever.
+ * store_bdb_backup.c, store_bdb_retain.c: as they say.
  *
  * Threads:  see struct store.
  * Errors:   functions here return what Berkeley DB returns: 0, an errno (positive) or a DB_ code
@@ -74,8 +75,8 @@ int bdb_errno(struct store *s, int rc);
 DBT bdb_in(const void *bytes, size_t len);
 DBT bdb_out(void *buf, size_t cap);
 
-/* The batches that arrived in a month (months since year 0) stand in a file of their own, so that they
- * can be removed by the month. Opens it, closing the one before. */
+/* The batches that arrived in a month (months since year 0) stand in a file of their own, so that
+ * they can be removed by the month. Opens it, closing the one before. */
 int bdb_open_month(struct store *s, int64_t arrival_ms);
 
 #define BDB_MONTH_FILE 32
@@ -88,8 +89,8 @@ int bdb_table_open(DB_ENV *env, const char *file, DB **ret_db);
 int bdb_meta_get(struct store *s, const char *name, void *buf, size_t cap, size_t *ret_len);
 int bdb_meta_put(struct store *s, DB_TXN *txn, const char *name, const void *bytes, size_t len);
 
-/* Whether the disk has room for such a batch and for a recovery behind it; logs when that changes. Caller
- * is the writer. */
+/* Whether the disk has room for such a batch and for a recovery behind it; logs when that changes.
+ * Caller is the writer. */
 bool bdb_has_room(struct store *s, size_t body_len);
 
 /* -- records of the small tables (store_bdb_record.c) -- */
@@ -158,7 +159,8 @@ struct bdb_twins {
 	uint64_t merged;
 };
 
-/* Finds events of the batch that were stored before, and equal ones within it. Caller is the writer. */
+/* Finds events of the batch that were stored before, and equal ones within it. Caller is
+ * the writer. */
 int bdb_twins_find(struct store *s, const struct batch *b, struct bdb_twins *ret_twins);
 /* Remembers the others' ids; reorders the entries. */
 int bdb_twins_put(struct store *s, DB_TXN *txn, struct bdb_twins *t, uint64_t ordinal);
@@ -169,7 +171,8 @@ void bdb_twins_fini(struct bdb_twins *t);
 
 /* -- rivals (store_bdb_rival.c) -- */
 
-/* True, with the answer, when another agent sends under the batch's node name. Caller is the writer. */
+/* True, with the answer, when another agent sends under the batch's node name. Caller is
+ * the writer. */
 bool bdb_has_rival(struct store *s, const struct batch_meta *m, enum store_result *ret_result);
 
 /* -- nodes, and batches that will never come (store_bdb_lost.c) -- */
@@ -179,8 +182,8 @@ int bdb_node_get(struct store *s, DB_TXN *txn, const struct batch_id *id,
 /* Over what is stored behind the contiguous ones, then into the table. */
 int bdb_node_advance(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *n);
 
-/* Leads the node, whose batch `id` is being applied, past what was lost. When the batch was, too, it is
- * counted as lost no longer; not by a shadow, for which that was done. */
+/* Leads the node, whose batch `id` is being applied, past what was lost. When the batch was, too,
+ * it is counted as lost no longer; not by a shadow, for which that was done. */
 int bdb_lost_pass(struct store *s, DB_TXN *txn, const struct batch_id *id, struct store_node *n);
 
 #define BDB_LOST_PREFIX "lost" /* of keys in meta; the rest is a key of the nodes */
@@ -210,7 +213,8 @@ struct bdb_stored {
 /* The stored batches in the order in which they were applied. */
 struct bdb_batches;
 int bdb_batches_open(struct store *s, int before_month, struct bdb_batches **ret_batches);
-/* 0, DB_NOTFOUND behind the last, or an error. Lent until the next call. arrival_ms is not filled in. */
+/* 0, DB_NOTFOUND behind the last, or an error. Lent until the next call. arrival_ms is not
+ * filled in. */
 int bdb_batches_next(struct bdb_batches *b, struct bdb_stored *ret_stored);
 void bdb_batches_close(struct bdb_batches *b);
 
@@ -221,8 +225,8 @@ int bdb_months(const struct store *s, int *ret_month, size_t cap);
 /* The decompressed document; the caller frees. */
 int bdb_stored_document(const struct bdb_stored *b, uint8_t **ret_doc);
 
-/* A shadow is a store of the same environment whose roll-ups, ledger, bots, nodes, tags and sites are
- * tables beside the real ones; applied and meta are the real ones, and only read. */
+/* A shadow is a store of the same environment whose roll-ups, ledger, bots, nodes, tags and sites
+ * are tables beside the real ones; applied and meta are the real ones, and only read. */
 int bdb_shadow_open(struct store *s, struct store **ret_shadow);
 void bdb_shadow_close(struct store *shadow);
 /* Removes the tables of a shadow, also those that a killed process left. */
@@ -230,8 +234,8 @@ int bdb_shadow_remove(struct store *s);
 bool bdb_shadow_has(enum bdb_table t);
 void bdb_shadow_file(enum bdb_table t, char ret_file[BDB_MONTH_FILE]);
 
-/* A rebuild that has come so far: its files take their names before the environment opens, its totals
- * after. */
+/* A rebuild that has come so far: its files take their names before the environment opens, its
+ * totals after. */
 int bdb_exchange_files(const struct store *s);
 int bdb_exchange_totals(struct store *s);
 /* With all pages written. */
@@ -241,7 +245,8 @@ int bdb_close_env(struct store *s);
 int bdb_replay(struct store *shadow, const struct bdb_stored *b);
 
 struct store_progress;
-/* Applies all; each (may be NULL) sees every batch with what stands about it in applied, or NULL. */
+/* Applies all; each (may be NULL) sees every batch with what stands about it in applied,
+ * or NULL. */
 typedef void bdb_stored_fn(void *ctx, const struct bdb_stored *b, const struct bdb_applied *a);
 int bdb_replay_all(struct store *s, struct store *shadow, bdb_stored_fn *each, void *ctx,
 		   const struct store_progress *progress);

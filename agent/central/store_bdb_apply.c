@@ -75,7 +75,8 @@ counts_growth(const struct rollup_key *k)
 	return k->grain == GRAIN_DAY && (k->dim == DIM_SITE || k->dim == DIM_TYPE);
 }
 
-/* The increment where there is no row yet, else their sum; ret_count: its visitors before and after. */
+/* The increment where there is no row yet, else their sum; ret_count: its visitors before
+ * and after. */
 static int
 row_merge(struct store *s, const struct rollup_row *increment, enum dim d, size_t stored_len,
 	  size_t *ret_len, uint64_t ret_count[2])
@@ -253,7 +254,8 @@ put_ledger(struct store *s, DB_TXN *txn, const struct work *w)
 	return bdb_ledger_each(&row, add_to_ledger, &put);
 }
 
-/* By day, that of the hour whose ledger has them too: by hour there would be as many rows as names. */
+/* By day, that of the hour whose ledger has them too: by hour there would be as many rows
+ * as names. */
 static int
 put_bots(struct store *s, DB_TXN *txn, const struct work *w)
 {

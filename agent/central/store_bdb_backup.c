@@ -5,9 +5,9 @@
  *   DIR/access  the accounts
  *   DIR/BACKUP  written last: without it this is no backup
  *
- * Log files are not removed while tables are being copied, since those copied first need what was logged
- * until the last one is. Restoring copies DIR, then replays all of the log (DB_RECOVER_FATAL): pages of
- * the copy are older than the last checkpoint that the log speaks of.
+ * Log files are not removed while tables are being copied, since those copied first need what was
+ * logged until the last one is. Restoring copies DIR, then replays all of the log
+ * (DB_RECOVER_FATAL): pages of the copy are older than the last checkpoint that the log speaks of.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -112,7 +112,8 @@ make_empty(const char *dir)
 	return err ? err : each_name(dir, refuse_any, NULL);
 }
 
-/* -- what Berkeley DB has copied: written by us, so that it is synced, counted and can be stopped -- */
+/* -- what Berkeley DB has copied: written by us, so that it is synced, counted and can be
+ * stopped -- */
 
 static int
 target_open(DB_ENV *env, const char *name, const char *dir, void **ret_handle)

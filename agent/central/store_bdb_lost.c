@@ -1,13 +1,13 @@
-/* Batches that will never come. After a restore the agents have let go of what was stored behind the
- * backup; each says with every batch which is the lowest that it still has (Footfall-Oldest), and so
- * which of its numbers are lost. That is no batch's content, so it stands in meta, which verify and
- * rebuild read and never compute:
+/* Batches that will never come. After a restore the agents have let go of what was stored behind
+ * the backup; each says with every batch which is the lowest that it still has (Footfall-Oldest),
+ * and so which of its numbers are lost. That is no batch's content, so it stands in meta, which
+ * verify and rebuild read and never compute:
  *
  *   key    "lost", and a key of the nodes' table
  *   value  1, struct store_lost less node and epoch: four u64
  *
- * Every number up to `up_to` is stored or counted in `batches`. One that comes all the same is applied
- * like any other, and no longer counted. */
+ * Every number up to `up_to` is stored or counted in `batches`. One that comes all the same is
+ * applied like any other, and no longer counted. */
 #include <errno.h>
 
 #include "base/log.h"

@@ -1,13 +1,14 @@
 /* Rebuild: a shadow takes the place of the real tables.
  *
  * Berkeley DB can remove and rename files in one transaction, but its recovery failed where such a
- * transaction had not ended. So the exchange is made between two openings: the environment is closed with
- * all pages written, the file data_dir/exchange (the new totals) says that the shadow is whole, and
- * opening, before anything else, gives the shadow's files the names of the real ones. Dying at any point
- * leaves the old tables, or the new ones from the next start on.
+ * transaction had not ended. So the exchange is made between two openings: the environment is
+ * closed with all pages written, the file data_dir/exchange (the new totals) says that the shadow
+ * is whole, and opening, before anything else, gives the shadow's files the names of the real ones.
+ * Dying at any point leaves the old tables, or the new ones from the next start on.
  *
- * The files get new ids as well. Berkeley DB knows a file by its id, which its log has under the shadow's
- * name: whoever replayed that log, from a backup, would make a shadow that it takes for the real table.
+ * The files get new ids as well. Berkeley DB knows a file by its id, which its log has under the
+ * shadow's name: whoever replayed that log, from a backup, would make a shadow that it takes for
+ * the real table.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,8 +68,8 @@ stays(const struct keep *k, const DBT *key)
 	return false;
 }
 
-/* Of `from`, a stretch beginning at *at: puts those that stay into `into`, or deletes them where it is
- * NULL. 0 with *at behind the stretch, DB_NOTFOUND at the end. */
+/* Of `from`, a stretch beginning at *at: puts those that stay into `into`, or deletes them where it
+ * is NULL. 0 with *at behind the stretch, DB_NOTFOUND at the end. */
 static int
 pass_rows(DB *from, DB *into, const struct keep *k, DB_TXN *txn, struct bdb_key *at)
 {

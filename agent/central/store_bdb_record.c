@@ -15,10 +15,10 @@
  *   meta     "format", "time_zone", "totals"                 u32; text; 1, ordinal, batches, events, bytes
  *            "retained"; "lost" and a node's key             store_bdb_replay.c; store_bdb_lost.c
  *
- * Ledger counts have a row each, by name ("stored", "beacon.accepted.first"), so that reasons may come
- * and go with versions of the program and no row ever has to be rewritten. Left-out events are written
- * down with the batch, so that verifying and rebuilding give the same numbers whatever the retry window
- * is by then and in whatever order batches are read.
+ * Ledger counts have a row each, by name ("stored", "beacon.accepted.first"), so that reasons may
+ * come and go with versions of the program and no row ever has to be rewritten. Left-out events are
+ * written down with the batch, so that verifying and rebuilding give the same numbers whatever the
+ * retry window is by then and in whatever order batches are read.
  */
 #include <stdio.h>
 

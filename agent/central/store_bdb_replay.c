@@ -143,7 +143,8 @@ key_at(struct month *m, uint64_t from, uint64_t *ret_ordinal, uint8_t *ret_part)
 	return r.bad || *ret_ordinal < from ? EBADMSG : 0;
 }
 
-/* A body may be missing where the list of what was left out is there: verify says so, by applied. */
+/* A body may be missing where the list of what was left out is there: verify says so,
+ * by applied. */
 static int
 month_seek(struct month *m, uint64_t from)
 {

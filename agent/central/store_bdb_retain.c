@@ -1,5 +1,6 @@
-/* Forgetting what is old. What was removed is written down first (meta "retained"), so that verify and
- * rebuild know which rows nothing is left of to compute from, also after a crash in the middle. */
+/* Forgetting what is old. What was removed is written down first (meta "retained"), so that
+ * verify and rebuild know which rows nothing is left of to compute from, also after a crash in
+ * the middle. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

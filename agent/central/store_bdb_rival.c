@@ -1,11 +1,12 @@
 /* Two agents under one name, each with a state directory of its own.
  *
- * A node's epochs follow one another: a state directory is lost or replaced, and the next one begins.
- * Batches of the earlier one may still come, late and in any order, from a spool that was left; but
- * they were sealed before the later epoch began. A batch that was sealed after the beginning of a
- * later epoch says that both agents are alive. It is refused, so that their numbers are not merged
- * under one name: its agent sets it aside, says so, and keeps it until somebody gives one of the two
- * another name. So the newcomer wins, since a replaced machine must be able to go on by itself.
+ * A node's epochs follow one another: a state directory is lost or replaced, and the next one
+ * begins. Batches of the earlier one may still come, late and in any order, from a spool that was
+ * left; but they were sealed before the later epoch began. A batch that was sealed after the
+ * beginning of a later epoch says that both agents are alive. It is refused, so that their numbers
+ * are not merged under one name: its agent sets it aside, says so, and keeps it until somebody
+ * gives one of the two another name. So the newcomer wins, since a replaced machine must be able to
+ * go on by itself.
  *
  * Only sealed_ms is compared, of clocks that set themselves by the network. */
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Reading: rows are copied out a stretch at a time (DB_MULTIPLE_KEY) under one page lock after the
- * other, the cursor is closed, and only then are they decoded and handed on. The next stretch begins
- * behind the last key. Rows of one dimension over many periods are a seek per period: keys begin with
- * the time. */
+ * other, the cursor is closed, and only then are they decoded and handed on. The next stretch
+ * begins behind the last key. Rows of one dimension over many periods are a seek per period: keys
+ * begin with the time. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -62,7 +62,8 @@ cursor_get(struct stretch *x, DBT *key, DBT *value, uint32_t flags)
 	return rc ? rc : close_rc;
 }
 
-/* Of a reader and the writer that wait for each other the reader is told to give way: tries again. */
+/* Of a reader and the writer that wait for each other the reader is told to give way:
+ * tries again. */
 static int
 seek(struct stretch *x, const struct bdb_key *from, struct bdb_key *ret_found, DBT *value,
      uint32_t flags)

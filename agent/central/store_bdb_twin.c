@@ -1,9 +1,9 @@
 /* The same event told twice: by the browser to one node and by the backend to another.
  *
- * Every stored batch leaves the tags of its events (64-bit hashes of event ids), sorted, one record per
- * hour of the events. A new batch's tags are merged against the records of the hours that its events'
- * retry window touches: reading a record is one pass over memory, and nothing is written per event. An
- * id is recognised at least for the window, at most for an hour more on either side.
+ * Every stored batch leaves the tags of its events (64-bit hashes of event ids), sorted, one record
+ * per hour of the events. A new batch's tags are merged against the records of the hours that its
+ * events' retry window touches: reading a record is one pass over memory, and nothing is written
+ * per event. An id is recognised at least for the window, at most for an hour more on either side.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,8 +66,8 @@ time_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Distinct hours of the entries, ascending. Before they are sorted by tag: as they come, an hour follows
- * another seldom. */
+/* Distinct hours of the entries, ascending. Before they are sorted by tag: as they come, an hour
+ * follows another seldom. */
 static int
 collect_hours(struct bdb_twins *t)
 {
@@ -267,7 +267,8 @@ bdb_twins_given(struct store *s, const struct batch *b, const uint8_t *skipped, 
 	return 0;
 }
 
-/* Writes the new tags of the hour that begins at entry `from` to buf; returns where the next begins. */
+/* Writes the new tags of the hour that begins at entry `from` to buf; returns where the
+ * next begins. */
 static uint32_t
 take_hour(const struct bdb_twins *t, uint32_t from, struct writer *buf)
 {

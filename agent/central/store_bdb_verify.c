@@ -1,6 +1,6 @@
-/* Compares the real tables with a shadow's, both in key order, record by record. Records that differ
- * in their bytes are decoded and compared count by count: bytes of a sketch depend on the version of
- * zstd, its registers do not. */
+/* Compares the real tables with a shadow's, both in key order, record by record. Records that
+ * differ in their bytes are decoded and compared count by count: bytes of a sketch depend on the
+ * version of zstd, its registers do not. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

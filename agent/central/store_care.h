@@ -58,14 +58,15 @@ int store_rebuild(const struct conf *c, const struct store_progress *progress,
 
 /* -- backup and restore -- */
 
-/* Copies the store and the accounts into dir, which must not exist or be empty. Salts are not copied:
- * they have to be forgotten after their time, and a backup would remember them. */
+/* Copies the store and the accounts into dir, which must not exist or be empty. Salts are not
+ * copied: they have to be forgotten after their time, and a backup would remember them. */
 int store_backup(struct store *s, const char *dir, const struct store_progress *progress);
 
 /* Into c's data_dir, which must hold no store. */
 int store_restore(const struct conf *c, const char *dir, const struct store_progress *progress);
 
-/* Opens a backup where it is, as c says otherwise. The directory is used up by that: it is a store then. */
+/* Opens a backup where it is, as c says otherwise. The directory is used up by that: it is a
+ * store then. */
 int store_open_copy(const struct conf *c, struct store **ret_store);
 
 /* -- retain -- */
@@ -75,8 +76,8 @@ struct store_retained {
 	uint64_t rows, tags;
 };
 
-/* Removes months of batches that arrived before batches_ms as a whole, and rows of hours, and ids of
- * events, before hours_ms. 0 for either: nothing of it. */
+/* Removes months of batches that arrived before batches_ms as a whole, and rows of hours, and ids
+ * of events, before hours_ms. 0 for either: nothing of it. */
 int store_retain(struct store *s, int64_t batches_ms, int64_t hours_ms,
 		 const struct store_progress *progress, struct store_retained *ret_retained);
 

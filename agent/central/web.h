@@ -2,8 +2,8 @@
  * people, /healthz, /readyz and /metrics to monitoring.
  *
  * Joins http.h's server with the parts that answer. Who may ask what is decided here, per route:
- * nodes by their tokens, the command line by the process's own, readers by a session's cookie or an API token, /metrics also by anybody on
- * this machine whose request no proxy passed on.
+ * nodes by their tokens, the command line by the process's own, readers by a session's cookie or an
+ * API token, /metrics also by anybody on this machine whose request no proxy passed on.
  *
  * Threads:  web_start and web_stop by main; requests in the server's threads.
  * Memory:   that of http.h, receive.h and query.h.

@@ -1,6 +1,6 @@
-/* Logging in and out, and who may read. The session's cookie is HttpOnly, so that no script can read
- * it, and SameSite=Strict, so that no other site's page can use it; login takes application/json
- * only, which another site's form cannot send. */
+/* Logging in and out, and who may read. The session's cookie is HttpOnly, so that no script can
+ * read it, and SameSite=Strict, so that no other site's page can use it; login takes
+ * application/json only, which another site's form cannot send. */
 #include <stdio.h>
 
 #include "central/web_internal.h"

@@ -1,5 +1,6 @@
-/* POST /api/v1/maintain/start {"job":"backup","dir":"/…"} or {"job":"retain"}; GET /api/v1/maintain: how far. For
- * the command line alone: it proves by local.token that it may read the data directory. */
+/* POST /api/v1/maintain/start {"job":"backup","dir":"/…"} or {"job":"retain"}; GET
+ * /api/v1/maintain: how far. For the command line alone: it proves by local.token that it may read
+ * the data directory. */
 #include <errno.h>
 
 #include "central/web_internal.h"

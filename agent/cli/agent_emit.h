@@ -1,7 +1,7 @@
 /* agent_emit.h -- a line of NDJSON with a datagram's keys, as an event.
  *
- * type, id, ev, site, ip, ua, ref, sess are strings (id and eid UUIDs as text, or a slug as id), val
- * a number, ts a whole number of milliseconds. Unknown keys are skipped. What the agent judges
+ * type, id, ev, site, ip, ua, ref, sess are strings (id and eid UUIDs as text, or a slug as id),
+ * val a number, ts a whole number of milliseconds. Unknown keys are skipped. What the agent judges
  * (types, times, addresses) is left to it.
  *
  * Threads:  plain function.

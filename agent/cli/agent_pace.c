@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 
-/* The kernel's stock receive buffer is 208 KiB and charges a datagram about twice its bytes and some
- * more; a window of 64 KiB of it leaves room for other senders. */
+/* The kernel's stock receive buffer is 208 KiB and charges a datagram about twice its bytes and
+ * some more; a window of 64 KiB of it leaves room for other senders. */
 #define WINDOW ((size_t)65536)
 #define NEARLY_EMPTY 16384u
 #define COST(len) (2 * (len) + 1024)

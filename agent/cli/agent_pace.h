@@ -1,9 +1,10 @@
 /* agent_pace.h -- sends datagrams no faster than their receiver reads them.
  *
- * UDP has no way to say "slower", but a receiver on this host has a queue that everybody may see:
- * /proc/net/udp. After every 64 KiB the sender looks there and goes on once the queue is nearly
- * empty; at the end it waits until it is empty, and the kernel's own count tells whether anything was
- * dropped. To a receiver elsewhere (another host or network namespace) it sends at a fixed rate.
+ * UDP has no way to say "slower", but a receiver on this host has a queue that everybody may
+ * see: /proc/net/udp. After every 64 KiB the sender looks there and goes on once the queue is
+ * nearly empty; at the end it waits until it is empty, and the kernel's own count tells whether
+ * anything was dropped. To a receiver elsewhere (another host or network namespace) it sends at
+ * a fixed rate.
  *
  * Threads:  one.
  * Memory:   none but its own.

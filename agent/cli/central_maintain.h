@@ -1,7 +1,7 @@
 /* central_maintain.h -- footfall-central verify, rebuild, backup, restore and retain.
  *
- * Where a central runs on the data directory, backup and retain are done by it, and verify looks at a
- * backup of that moment, made in data_dir/tmp and removed again; rebuild and restore refuse.
+ * Where a central runs on the data directory, backup and retain are done by it, and verify looks at
+ * a backup of that moment, made in data_dir/tmp and removed again; rebuild and restore refuse.
  */
 #ifndef CLI_CENTRAL_MAINTAIN_H
 #define CLI_CENTRAL_MAINTAIN_H

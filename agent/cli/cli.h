@@ -1,4 +1,5 @@
-/* cli.h -- the command line of both programs: PROGRAM COMMAND [arguments] -c FILE -o section.key=value
+/* cli.h -- the command line of both programs: PROGRAM COMMAND [arguments] -c FILE
+ * -o section.key=value
  *
  * cli_main finds the command, takes -c and -o out of its arguments wherever they stand, loads and
  * checks the configuration, opens the log and calls the command. Exit codes: 0 done, 1 it failed
@@ -44,8 +45,8 @@ struct cli_command {
 int cli_main(enum conf_program program, const char *program_name,
 	     const struct cli_command *commands, int argc, char **argv);
 
-/* Takes an option out of the arguments: a flag ("-v", "--json"), or one with a value ("--to ADDR" or
- * "--to=ADDR"; NULL when it was not given, and *ret_bad set when its value is missing). */
+/* Takes an option out of the arguments: a flag ("-v", "--json"), or one with a value ("--to ADDR"
+ * or "--to=ADDR"; NULL when it was not given, and *ret_bad set when its value is missing). */
 bool cli_take_flag(struct cli *cli, const char *name);
 const char *cli_take_value(struct cli *cli, const char *name, bool *ret_bad);
 

@@ -1,4 +1,5 @@
-/* cli_progress.h -- how far a long command is, on standard error when that is a terminal; else nothing.
+/* cli_progress.h -- how far a long command is, on standard error when that is a
+ * terminal; else nothing.
  *
  * Threads:  one.
  */

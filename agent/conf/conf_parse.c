@@ -169,8 +169,8 @@ list_names(struct parse *p, enum section_id in)
 	putc('\n', out);
 }
 
-/* One of ours, met inside an unknown section that is called like one of ours: `http { http { … } }`.
- * libconfuse tells of a name only the section right around it. */
+/* One of ours, met inside an unknown section that is called like one of ours: `http { http { … }
+ * }`. libconfuse tells of a name only the section right around it. */
 static bool
 is_ours(const char *section, const char *name)
 {

@@ -1,4 +1,5 @@
-/* conf_text.c -- the texts that libconfuse is given, made such that it reads them as we mean them. */
+/* conf_text.c -- the texts that libconfuse is given, made such that it reads them as we
+ * mean them. */
 #include <string.h>
 
 #include "base/text.h"

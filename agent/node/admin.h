@@ -28,8 +28,8 @@ struct admin_parts { /* lent until admin_stop */
 	struct batch_id epoch; /* node and epoch of it are shown */
 };
 
-/* Opens the socket; from admin_start on there are answers, /readyz says no at first. 0 or -errno, with
- * a sentence logged; what is open is ended by admin_stop. */
+/* Opens the socket; from admin_start on there are answers, /readyz says no at first. 0 or -errno,
+ * with a sentence logged; what is open is ended by admin_stop. */
 int admin_open(const struct conf *c, struct admin **ret_admin);
 int admin_start(struct admin *a, const struct admin_parts *parts);
 void admin_address(const struct admin *a, char ret_text[SOCKET_ADDRESS_TEXT]);

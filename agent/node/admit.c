@@ -134,7 +134,8 @@ admit_refuse(struct admit_worker *w, struct wall_ms now, enum event_source s, en
 	journal_count(w->writer, now, s, r);
 }
 
-/* The one place where a bot is counted by its name: in /metrics, and in the journal for the central. */
+/* The one place where a bot is counted by its name: in /metrics, and in the journal for
+ * the central. */
 static void
 refuse_bot(struct admit_worker *w, struct wall_ms now, enum event_source s, uint16_t bot)
 {
@@ -169,7 +170,8 @@ list_has(const struct conf_list *l, struct text t)
 	return false;
 }
 
-/* "content_type is none of video, audio, …", as far as it fits. Our own settings, no client bytes. */
+/* "content_type is none of video, audio, …", as far as it fits. Our own settings, no
+ * client bytes. */
 static void
 say_list(char *error, const char *what, const struct conf_list *l)
 {
@@ -279,8 +281,8 @@ ua_look_up(struct admit_worker *w, struct text ua)
 	return c;
 }
 
-/* Prefetching is nobody's view, and opting out is somebody's wish: both count whether bots are looked
- * for or not. A backend's own report without a User-Agent is no bot's. */
+/* Prefetching is nobody's view, and opting out is somebody's wish: both count whether bots are
+ * looked for or not. A backend's own report without a User-Agent is no bot's. */
 static enum reason
 judge_bot(struct admit_worker *w, const struct admit_request *q, const struct event *e,
 	  const struct client *who, const struct cached *ua)

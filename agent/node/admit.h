@@ -1,8 +1,8 @@
 /* admit.h -- the one place where an event gets its verdict.
  *
- * Takes decoded events from ingest_http and ingest_udp; hands accepted ones to the journal. The order
- * of DESIGN.md: rate, validity, bot, duplicate, repeat, overload. The rate comes first and alone
- * (admit_rate), since ingest_http asks before it reads a body.
+ * Takes decoded events from ingest_http and ingest_udp; hands accepted ones to the journal. The
+ * order of DESIGN.md: rate, validity, bot, duplicate, repeat, overload. The rate comes first and
+ * alone (admit_rate), since ingest_http asks before it reads a body.
  *
  * Who it is: a beacon's client is the request's, whatever its body says. A datagram's is what the
  * datagram says, never the backend that sent it: its ip and ua; without an ip its session; without
@@ -46,8 +46,8 @@ struct admit_request { /* what the transport knows beside the event */
 	struct wall_ms now;
 	struct client_addr addr;
 	struct text ua;
-	/* absent: not sent; beacons only. sec_purpose: Sec-Purpose, else Purpose or X-Moz; sec_fetch: any
-	 * of the Sec-Fetch- headers */
+	/* absent: not sent; beacons only. sec_purpose: Sec-Purpose, else Purpose or X-Moz;
+	 * sec_fetch: any of the Sec-Fetch- headers */
 	struct text accept_language, accept, sec_purpose, sec_fetch;
 	bool opted_out; /* Sec-GPC or DNT, when honoured */
 	char country[2];

@@ -233,8 +233,8 @@ judge_mozilla(const struct reading *r)
 	return marks & MARK_ODD ? "shape" : NULL;
 }
 
-/* An address of its maker. Apps give theirs beside the telephone's name, but a browser's name with one
- * is a crawler that looks like a telephone's browser. */
+/* An address of its maker. Apps give theirs beside the telephone's name, but a browser's name with
+ * one is a crawler that looks like a telephone's browser. */
 static bool
 has_contact(const struct reading *r, bool mozilla)
 {

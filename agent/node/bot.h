@@ -1,9 +1,9 @@
 /* bot.h -- whether it is a person that asks.
  *
- * By User-Agent: the words of bot_rules.def, those of packaged lists (bot_words.h) and the operator's,
- * found in one pass by an automaton, and what its shape says. By headers: only what no real browser
- * sends. Admission asks once per distinct User-Agent, since its cache remembers; headers are looked
- * at every time. BOTS.md says how well it does, and how to measure that.
+ * By User-Agent: the words of bot_rules.def, those of packaged lists (bot_words.h) and the
+ * operator's, found in one pass by an automaton, and what its shape says. By headers: only what no
+ * real browser sends. Admission asks once per distinct User-Agent, since its cache remembers;
+ * headers are looked at every time. BOTS.md says how well it does, and how to measure that.
  *
  * Threads:  rules are constant after bot_rules_new.
  * Memory:   the tables made at build, half a megabyte of the program's file (bot_tables.h); of the

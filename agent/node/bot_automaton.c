@@ -101,7 +101,8 @@ trie_add(struct build *b, const char *literal, struct bot_rule *rule, int16_t in
 	}
 }
 
-/* Level by level, so that a state's number grows with its depth: complete() and pack() rely on it. */
+/* Level by level, so that a state's number grows with its depth: complete() and pack() rely
+ * on it. */
 static void
 trie_build(struct build *b, const char *const *literals, struct bot_rule *rules, size_t n)
 {
@@ -180,8 +181,8 @@ fits(const struct build *b, const uint8_t *class, unsigned n, unsigned base)
 	return true;
 }
 
-/* The first place where the row fits. The search is cut and then begins further on, so that building
- * takes a time linear in the rows and places. */
+/* The first place where the row fits. The search is cut and then begins further on, so that
+ * building takes a time linear in the rows and places. */
 static unsigned
 place_for(struct build *b, const uint8_t *class, unsigned n)
 {

@@ -4,8 +4,8 @@
  * automaton only tells which rules end at a byte. Case of ASCII letters makes no difference.
  *
  * Nearly all of its transitions lead to where the last two bytes alone would have led: those stand
- * once, in `pair`. The rest lie interleaved in `slot`, where each says whose it is. So every byte costs
- * one look-up there and at most one in `pair`, whatever was read before.
+ * once, in `pair`. The rest lie interleaved in `slot`, where each says whose it is. So every byte
+ * costs one look-up there and at most one in `pair`, whatever was read before.
  *
  * Threads:  constant after bot_automaton_build.
  * Memory:   about 20 bytes for each byte of literals: bot_automaton_bytes in all; while building, two

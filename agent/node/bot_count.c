@@ -21,7 +21,8 @@ bot_counted(uint16_t name)
 	return name < BOT_NAMES_MAX ? atomic_load_explicit(&counts[name], memory_order_relaxed) : 0;
 }
 
-/* Names come from the packages, without quotes, backslashes and line ends: the generator sees to it. */
+/* Names come from the packages, without quotes, backslashes and line ends: the generator sees
+ * to it. */
 void
 bot_count_print(FILE *out)
 {

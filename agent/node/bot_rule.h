@@ -1,8 +1,8 @@
 /* bot_rule.h -- what a literal tells when it stands in a User-Agent, and what bot.c weighs.
  *
- * Rules come from bot_rules.def, from the packages (bot_words.h) and from the operator. They hold no
- * pointers, so that the table made at build is read from the program's file and needs no memory of
- * its own.
+ * Rules come from bot_rules.def, from the packages (bot_words.h) and from the operator. They hold
+ * no pointers, so that the table made at build is read from the program's file and needs no memory
+ * of its own.
  *
  * Threads:  constant.
  */

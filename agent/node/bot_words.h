@@ -1,8 +1,8 @@
 /* bot_words.h -- words that packaged lists of bots know, as a table made at build.
  *
  * bot_sources/generate.mjs makes it from crawler-user-agents (MIT) and isbot (Unlicense), in the
- * versions of bot_sources/package-lock.json, for bot_sources/tables.c, which makes bot_tables.h of it.
- * The programs have no need of it.
+ * versions of bot_sources/package-lock.json, for bot_sources/tables.c, which makes bot_tables.h of
+ * it. The programs have no need of it.
  *
  * Threads:  constant.
  */

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Longest chain of trusted proxies that is followed: more would be work that a client can ask for. */
+/* Longest chain of trusted proxies that is followed: more would be work that a client can
+ * ask for. */
 #define HOPS_MAX 32
 
 struct prefix {
@@ -184,8 +185,9 @@ trim(struct text t)
 	return t;
 }
 
-/* Cuts the part behind the last `sep` that is in no quotes off *rest. Seen from the right, since
- * the last element is a proxy's own and has its quotes in order, whatever a client put before it. */
+/* Cuts the part behind the last `sep` that is in no quotes off *rest. Seen from the right,
+ * since the last element is a proxy's own and has its quotes in order, whatever a client put
+ * before it. */
 static bool
 take_last(struct text *rest, char sep, struct text *ret_part)
 {

@@ -1,12 +1,12 @@
 /* client_addr.h -- whose beacon this is: the right-most hop that is not a trusted proxy.
  *
  * Nothing is trusted by default; a malformed header never widens trust: from the first hop that
- * cannot be read on (from the right), the nearest readable one stands. X-Forwarded-For and Forwarded
- * (RFC 7239) are read only when the peer itself is trusted; several lines of one header are joined
- * with commas by the caller. When both headers are there they must name the same client, else they
- * count as malformed and the peer stands: a proxy that writes one of them passes the other on as a
- * client invented it. Where every hop is trusted, the left-most is the client. Addresses are IPv6,
- * IPv4 ones mapped (::ffff:a.b.c.d); peers on unix sockets are ::.
+ * cannot be read on (from the right), the nearest readable one stands. X-Forwarded-For and
+ * Forwarded (RFC 7239) are read only when the peer itself is trusted; several lines of one header
+ * are joined with commas by the caller. When both headers are there they must name the same client,
+ * else they count as malformed and the peer stands: a proxy that writes one of them passes the
+ * other on as a client invented it. Where every hop is trusted, the left-most is the client.
+ * Addresses are IPv6, IPv4 ones mapped (::ffff:a.b.c.d); peers on unix sockets are ::.
  *
  * Threads:  pure functions of constant tables.
  * Memory:   at most CLIENT_PROXIES_MAX prefixes.

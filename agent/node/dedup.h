@@ -2,8 +2,9 @@
  *
  * Two tables that admission asks about every event, with the same three steps. Finding says where
  * an event would stand, and has those lines fetched. A claim looks it up and keeps its line locked;
- * the claim is then kept, when the journal holds the event, or dropped. So nothing is remembered that was not accepted, and of concurrent events with the same
- * id or the same content exactly one is the first.
+ * the claim is then kept, when the journal holds the event, or dropped. So nothing is remembered
+ * that was not accepted, and of concurrent events with the same id or the same content exactly one
+ * is the first.
  *
  * Event ids are remembered in two generations of retry_window each: an id is recognised for at
  * least one window and at most two. A generation is cleared line by line, when a line is next used,

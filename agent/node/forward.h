@@ -4,8 +4,8 @@
  * stored; sets aside what the central calls broken (400, 409, 413, 422) and goes on with the next;
  * everything else (connection errors, 401, 403, 408, 429, 5xx) is retried after a full-jitter pause
  * (Brooker, "Exponential backoff and jitter", 2015). A refused token is logged once per change, and
- * its file read anew before the next try. Fetches salts at start, then every hour and sooner after a
- * failure, and hands them to visitor.h. Without forward.central it only looks after the salts.
+ * its file read anew before the next try. Fetches salts at start, then every hour and sooner after
+ * a failure, and hands them to visitor.h. Without forward.central it only looks after the salts.
  *
  * Threads:  one forwarder; forward_wait by any, blocking.
  * Memory:   one batch body at a time.
@@ -35,8 +35,8 @@ int forward_wait(struct forwarder *f, const struct batch_id *id, int64_t timeout
 /* The last thing that went wrong, or "" (for /status). */
 void forward_status(struct forwarder *f, char *ret_text, size_t size);
 
-/* The central refused the last batch since it has another under this name, and with it whatever this
- * agent accepts: nothing is counted until somebody gives one of the two another name. */
+/* The central refused the last batch since it has another under this name, and with it whatever
+ * this agent accepts: nothing is counted until somebody gives one of the two another name. */
 bool forward_is_rival(struct forwarder *f);
 
 /* Tries the token file anew (SIGHUP). Copies the name. */

@@ -261,7 +261,8 @@ perform(struct central *z, const char *path, struct curl_slist *headers, const v
 
 /* -- what answers mean -- */
 
-/* True when the answer is an object in which `name` is a string; `word`, unless NULL, says which. */
+/* True when the answer is an object in which `name` is a string; `word`, unless NULL,
+ * says which. */
 static bool
 has_string(struct text answer, const char *name, const char *word)
 {
@@ -315,8 +316,8 @@ answer_of(struct central *z, long status, char *why)
 		if (central_says(answer, "already"))
 			return CENTRAL_ALREADY;
 	}
-	/* a 200 that says neither is another server's, and so is a refusal without a JSON error: a proxy
-	 * that takes no large bodies must not make us give up a batch */
+	/* a 200 that says neither is another server's, and so is a refusal without a JSON error: a
+	 * proxy that takes no large bodies must not make us give up a batch */
 	quote_answer(z, status, why);
 	switch (status) {
 	case 400:

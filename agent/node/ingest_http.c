@@ -177,9 +177,9 @@ listen_shared(struct ingest_http *h, struct socket_address *a)
 	return err;
 }
 
-/* A passed socket cannot have siblings (SO_REUSEPORT must be set before the first bind), and several
- * daemons that wait on one socket would all wake up for each connection: so the accepting thread
- * takes its connections and deals them out, which wakes one. */
+/* A passed socket cannot have siblings (SO_REUSEPORT must be set before the first bind), and
+ * several daemons that wait on one socket would all wake up for each connection: so the accepting
+ * thread takes its connections and deals them out, which wakes one. */
 static int
 open_listener(struct ingest_http *h, struct http_listener *l, bool *shared)
 {
@@ -232,8 +232,8 @@ ingest_http_address(const struct ingest_http *h, size_t i, char ret_text[SOCKET_
 
 /* -- accepting for further addresses -- */
 
-/* The worker with the fewest connections, or NULL when all are full. A worker that accepts by itself
- * keeps some room, since what it accepts when no place is left cannot wait any more. */
+/* The worker with the fewest connections, or NULL when all are full. A worker that accepts by
+ * itself keeps some room, since what it accepts when no place is left cannot wait any more. */
 static struct http_worker *
 least_loaded(struct ingest_http *h)
 {

@@ -23,8 +23,8 @@
 
 struct ingest_http;
 
-/* Opens the sockets, where connections wait for ingest_http_start. Lends c until ingest_http_stop, which
- * ends it in any case. 0 or -errno, with a sentence logged. */
+/* Opens the sockets, where connections wait for ingest_http_start. Lends c until ingest_http_stop,
+ * which ends it in any case. 0 or -errno, with a sentence logged. */
 int ingest_http_open(const struct conf *c, struct ingest_http **ret_http);
 
 /* One admission worker per http.workers, lent until ingest_http_stop. 0 or -errno, with a sentence

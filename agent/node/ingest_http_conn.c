@@ -168,8 +168,9 @@ say_crowded(void)
 			 "closed_so_far=%llu", (unsigned long long)stat_get(STAT_HTTP_CROWDED));
 }
 
-/* Places are taken before a connection is handed to libmicrohttpd, by both threads that do so: of
- * version 0.9.75 a worker that is handed one more than its limit never runs again (it keeps a lock). */
+/* Places are taken before a connection is handed to libmicrohttpd, by both threads that do so:
+ * of version 0.9.75 a worker that is handed one more than its limit never runs again (it keeps
+ * a lock). */
 bool
 http_worker_admit(struct http_worker *w, const struct sockaddr *peer)
 {

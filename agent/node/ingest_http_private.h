@@ -155,7 +155,8 @@ void *http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *conn
 
 struct http_conn *http_conn_of(struct MHD_Connection *connection);
 
-/* Adds to the body what came: false when the pool is empty (it never is: as many as connections). */
+/* Adds to the body what came: false when the pool is empty (it never is: as many
+ * as connections). */
 bool http_conn_keep(struct http_worker *w, struct http_conn *k, const char *bytes, size_t n);
 
 /* Shuts down the sockets of requests whose time is over. */

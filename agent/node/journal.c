@@ -420,7 +420,8 @@ journal_open(const struct conf *c, const struct spool *spool, unsigned writers, 
 		return err;
 	}
 	journal_warm_spares(j);
-	/* a writer that finds none opens one as soon as the sealer has freed it, and sheds till then */
+	/* a writer that finds none opens one as soon as the sealer has freed it, and sheds
+	 * till then */
 	for (i = 0; i < writers; i++)
 		(void)journal_swap(&j->writers[i], now, now.ms);
 	*ret_journal = j;

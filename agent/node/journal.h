@@ -3,8 +3,8 @@
  * Takes verdicts and accepted events from admit; hands closed segments to seal. Segments are
  * preallocated files in state_dir/journal, mapped shared, so that an append is a memory copy and no
  * system call. A segment's header page holds the ledger of everything that was judged while it was
- * open, so that the books survive a crash like the events do. journal_segment.h begins with the byte
- * table, journal_seq.h with the rule by which numbers have no gaps and are never used twice.
+ * open, so that the books survive a crash like the events do. journal_segment.h begins with the
+ * byte table, journal_seq.h with the rule by which numbers have no gaps and are never used twice.
  *
  * A segment is free → spare (header ready) → active (one per writer) → closed → numbered (its batch
  * has a seq) → sealed (its batch is durable in the spool) → history (kept for the retry window, so
@@ -34,12 +34,12 @@
 #include "proto/batch.h"
 #include "proto/event.h"
 
-/* A worker may act on a reading of the clock that is this old. The sealer closes an interval so much
- * after its end, and says "complete" only up to so much before a rotation in its middle. */
+/* A worker may act on a reading of the clock that is this old. The sealer closes an interval so
+ * much after its end, and says "complete" only up to so much before a rotation in its middle. */
 #define JOURNAL_SETTLE_MS 100
 
-/* Bots that a segment counts by name. An hour of a large site meets some hundred, of 1,500 that have a
- * name; whoever comes later is counted without one. */
+/* Bots that a segment counts by name. An hour of a large site meets some hundred, of 1,500 that
+ * have a name; whoever comes later is counted without one. */
 #define SEGMENT_BOTS 204u
 
 struct journal;
@@ -70,9 +70,10 @@ void journal_last(const struct journal *j, struct batch_id *ret_id);
  * rebuilding the duplicate tables, before the workers and the sealer start. */
 void journal_replay(struct journal *j, void (*each)(void *ctx, const struct event *e), void *ctx);
 
-/* Records an accepted event and its verdict. 0; -ENOBUFS when no segment is free, -EIO when it could
- * not be made durable (sync = always), -EINVAL when a field exceeds its limit: then nothing is
- * recorded and nothing counted. Rotates by itself when the segment is full or its interval over. */
+/* Records an accepted event and its verdict. 0; -ENOBUFS when no segment is free, -EIO when it
+ * could not be made durable (sync = always), -EINVAL when a field exceeds its limit: then
+ * nothing is recorded and nothing counted. Rotates by itself when the segment is full or its
+ * interval over. */
 int journal_append(struct journal_writer *w, struct wall_ms now, const struct event *e,
 		   enum reason r);
 
@@ -90,8 +91,8 @@ void journal_count_bot(struct journal_writer *w, struct wall_ms now, enum event_
 /* Adds n datagrams that the kernel dropped before this worker could read them. */
 void journal_udp_dropped(struct journal_writer *w, struct wall_ms now, uint64_t n);
 
-/* True while an event would find room: in the active segment or in a free one. Admission sheds by it
- * before it decides; relaxed, so that append may still say -ENOBUFS. */
+/* True while an event would find room: in the active segment or in a free one. Admission sheds by
+ * it before it decides; relaxed, so that append may still say -ENOBUFS. */
 bool journal_has_room(const struct journal_writer *w);
 
 /* -- the sealer -- */
@@ -101,8 +102,8 @@ bool journal_has_room(const struct journal_writer *w);
 void journal_on_closed(struct journal *j, void (*wake)(void *ctx), void *ctx);
 
 /* Closes every writer's segment whose interval was over JOURNAL_SETTLE_MS before `now`; all of them
- * with force. 0, or -ENOBUFS when a segment stays open for want of a free one; the next call, forced
- * or not, closes that one. */
+ * with force. 0, or -ENOBUFS when a segment stays open for want of a free one; the next call,
+ * forced or not, closes that one. */
 int journal_rotate(struct journal *j, struct wall_ms now, bool force);
 
 /* True in the first JOURNAL_SETTLE_MS of an interval: busy workers have closed their segments, idle
@@ -141,8 +142,8 @@ bool segment_next(const struct segment *s, size_t *at, struct event *ret_event);
 uint32_t segment_records(const struct segment *s);
 size_t segment_bytes(const struct segment *s); /* of all payloads */
 
-/* Bots by name, of a tallied segment: their number, ascending, with counts that the ledger includes.
- * Names point into the segment. */
+/* Bots by name, of a tallied segment: their number, ascending, with counts that the ledger
+ * includes. Names point into the segment. */
 size_t segment_bots(const struct segment *s, struct batch_bot ret_bot[SEGMENT_BOTS]);
 
 /* The segment's batch is durable in the spool (or it was empty): into history, or free. -errno when

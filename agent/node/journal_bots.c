@@ -33,8 +33,8 @@ segment_bot_at(const struct segment *s, size_t i)
 
 /* -- the writer's part -- */
 
-/* The checksum is stored last: a process that dies before leaves no place, one that dies behind it a
- * place that counts nothing. */
+/* The checksum is stored last: a process that dies before leaves no place, one that dies behind it
+ * a place that counts nothing. */
 static struct segment_bot *
 take_place(struct segment *s, struct text name)
 {

@@ -200,7 +200,8 @@ bot_order(const void *a, const void *b)
 	return text_cmp(x->name, y->name);
 }
 
-/* A name has one place; but should a damaged file say otherwise, its batch must be possible still. */
+/* A name has one place; but should a damaged file say otherwise, its batch must be
+ * possible still. */
 static size_t
 merge_same(struct batch_bot *bot, size_t n)
 {

@@ -157,8 +157,8 @@ segment_number(struct journal *j, struct segment *s, struct wall_ms now, struct 
 	return 0;
 }
 
-/* Says in the header that the segment is sealed. When that does not reach the disk, the file must go
- * instead: a power cut would bring it back as one that was never numbered. */
+/* Says in the header that the segment is sealed. When that does not reach the disk, the file must
+ * go instead: a power cut would bring it back as one that was never numbered. */
 static int
 mark_sealed(struct journal *j, struct segment *s)
 {

@@ -163,7 +163,8 @@ segment_prepare(struct segment *s, const uint8_t epoch[16])
 {
 	struct segment_header *h = s->head;
 
-	/* free before anything else changes: a header that is half new must not look like an open one */
+	/* free before anything else changes: a header that is half new must not look like an
+	 * open one */
 	__atomic_store_n(&h->state, DISK_FREE, __ATOMIC_SEQ_CST);
 	memset(&h->serial, 0, SEGMENT_PAGE - offsetof(struct segment_header, serial));
 	memcpy(h->magic, magic, sizeof(magic));
@@ -309,8 +310,8 @@ segment_release(const struct segment *s)
 
 /* -- what an earlier run left -- */
 
-/* State, seq and counts change while the segment is open, so that no checksum stands over them; with
- * absurd ones no batch could be made, and every other segment would wait behind this one. */
+/* State, seq and counts change while the segment is open, so that no checksum stands over them;
+ * with absurd ones no batch could be made, and every other segment would wait behind this one. */
 static bool
 header_is_sane(const struct segment_header *h)
 {

@@ -22,24 +22,26 @@
  * Everything that says what a segment is stands in the first 512 bytes, which disks write whole.
  *
  * A record is valid when its length is 1 to EVENT_PACKED_MAX, it ends inside the file, and its
- * checksum is hash_mix of the payload seeded with id + offset. The first record that is not valid is
- * the end: what was written after the last valid one was never acknowledged, or was lost. Segments
- * are reused without being cleared; the new id makes every old record invalid, whatever its place.
+ * checksum is hash_mix of the payload seeded with id + offset. The first record that is not
+ * valid is the end: what was written after the last valid one was never acknowledged, or was
+ * lost. Segments are reused without being cleared; the new id makes every old record invalid,
+ * whatever its place.
  *
- * Length is stored last, and the record is counted after that. So a process that dies leaves records
- * that are not counted, never counted ones that are not there; accepted counts are therefore taken
- * from the records, and what the header counted beyond them was lost (in a power cut).
+ * Length is stored last, and the record is counted after that. So a process that dies
+ * leaves records that are not counted, never counted ones that are not there; accepted
+ * counts are therefore taken from the records, and what the header counted beyond them was
+ * lost (in a power cut).
  *
- * The ledger is kept by position with the list of names beside it, in every segment. A program whose
- * ledger.def differs maps the counts by name; a name that it does not know and whose count is not
- * zero (a later version's segment) makes journal_open refuse, naming it. So no count is ever
+ * The ledger is kept by position with the list of names beside it, in every segment. A program
+ * whose ledger.def differs maps the counts by name; a name that it does not know and whose count is
+ * not zero (a later version's segment) makes journal_open refuse, naming it. So no count is ever
  * misread or dropped.
  *
- * Bots by name: what the User-Agent gave away is counted in the bot's place and nowhere else, and in
- * the ledger (bot.user_agent) only when there is no name or no place left; first come, first kept.
- * The ledger of a tallied segment has both, so that no death can set names and ledger apart. A place
- * is valid when its checksum, which is stored last, is that of the name seeded with id + its number;
- * like a record, it is made invalid by the segment's next id and never cleared.
+ * Bots by name: what the User-Agent gave away is counted in the bot's place and nowhere else, and
+ * in the ledger (bot.user_agent) only when there is no name or no place left; first come, first
+ * kept. The ledger of a tallied segment has both, so that no death can set names and ledger apart.
+ * A place is valid when its checksum, which is stored last, is that of the name seeded with id +
+ * its number; like a record, it is made invalid by the segment's next id and never cleared.
  *
  * Threads:  an active segment belongs to its writer's lock; all others to the sealer.
  * Memory:   the mapping.
@@ -178,13 +180,13 @@ size_t segment_left(const struct segment *s);
 /* Takes the last record back, of n bytes of payload. */
 void segment_take_back(struct segment *s, size_t n);
 
-/* The header page with the bots, or the records from..to (offsets of records), to the disk. 0 or -errno, which is
- * counted. */
+/* The header page with the bots, or the records from..to (offsets of records), to the disk. 0 or
+ * -errno, which is counted. */
 int segment_sync_header(const struct segment *s);
 int segment_sync_records(const struct segment *s, size_t from, size_t to);
 
-/* Makes the header page, the pages of the first `bots` places and `ahead` bytes behind `used` present
- * and writable, so that no worker waits for a page fault. */
+/* Makes the header page, the pages of the first `bots` places and `ahead` bytes behind `used`
+ * present and writable, so that no worker waits for a page fault. */
 void segment_prefault(const struct segment *s, size_t bots, size_t used, size_t ahead);
 
 /* Gives the pages back; the file keeps its content. */

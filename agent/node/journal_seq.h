@@ -13,11 +13,12 @@
  *      that segment for ever;
  *   3. the batch is made and put into the spool;
  *   4. the segment's header says sealed, and is synced; only then comes the next number.
- * A crash or power cut after 2 finds the segment not sealed and its id in seq: the same batch is made
- * under the same number, and spool and central know whether they have it. Before 2 the number was
- * never seen by anybody and is given again. So there is no gap and no second use. Because the file
- * is replaced as a whole, a failed fsync leaves the old one, and trying again is a new file, not a
- * second fsync of the same pages; a number in the segment's own header could not be retried so.
+ * A crash or power cut after 2 finds the segment not sealed and its id in seq: the same batch is
+ * made under the same number, and spool and central know whether they have it. Before 2 the
+ * number was never seen by anybody and is given again. So there is no gap and no second use.
+ * Because the file is replaced as a whole, a failed fsync leaves the old one, and trying again is
+ * a new file, not a second fsync of the same pages; a number in the segment's own header could
+ * not be retried so.
  *
  * The directory's first start writes seq before epoch. An epoch without a readable seq therefore
  * means that somebody removed or damaged it: numbers already used are unknown, so a new epoch is

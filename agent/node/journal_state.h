@@ -63,14 +63,14 @@ struct journal {
  * header. Writer's lock held. 0, or -ENOBUFS with everything as it was. */
 int journal_swap(struct journal_writer *w, struct wall_ms now, int64_t since_ms);
 
-/* What counts the named bot in the active segment, or NULL: the name is none, or there is no place for
- * it. Writer's lock held. */
+/* What counts the named bot in the active segment, or NULL: the name is none, or there is no place
+ * for it. Writer's lock held. */
 uint64_t *journal_bot_counter(struct journal_writer *w, enum event_source s, struct text name);
 /* Before another segment becomes the active one. */
 void journal_bots_forget(struct journal_writer *w);
 
-/* True when a segment's interval is over: at its end, or when the clock was set back by more than an
- * hour before it. Less than that, and the segment keeps its interval. */
+/* True when a segment's interval is over: at its end, or when the clock was set back by more than
+ * an hour before it. Less than that, and the segment keeps its interval. */
 bool journal_over(const struct segment *s, int64_t now_ms);
 
 void journal_push_spare(struct journal *j, struct segment *s);
@@ -82,8 +82,8 @@ void journal_set_state(struct journal *j, struct segment *s, enum segment_state 
 /* Makes every free segment ready. 0 or the first error. */
 int journal_make_spares(struct journal *j);
 
-/* Makes the first pages present of those that the writers take next: no worker waits for a page fault
- * when it rotates, and the spares behind them hold no memory. */
+/* Makes the first pages present of those that the writers take next: no worker waits for a page
+ * fault when it rotates, and the spares behind them hold no memory. */
 void journal_warm_spares(struct journal *j);
 
 #endif

@@ -5,11 +5,12 @@
 #include "node/journal_state.h"
 #include "stats/stats.h"
 
-/* What a worker may write between two visits of the sealer without a page fault: twice what it wrote
- * between the last two, and 2,500 events. Pages made present are written back, so not more. */
+/* What a worker may write between two visits of the sealer without a page fault: twice what
+ * it wrote between the last two, and 2,500 events. Pages made present are written back, so
+ * not more. */
 #define PREFAULT_AHEAD(written) (2 * (written) + ((size_t)256 << 10))
-/* The first of a new segment, until the sealer has seen the rotation; and all of it while nothing was ever
- * written, so that an idle agent is small. */
+/* The first of a new segment, until the sealer has seen the rotation; and all of it while nothing
+ * was ever written, so that an idle agent is small. */
 #define PREFAULT_SPARE ((size_t)64 << 10)
 
 static int
@@ -107,8 +108,8 @@ struct visit {
 	size_t bots, used, written; /* written: since the last visit */
 };
 
-/* What the worker did since the last visit; active is NULL when it did nothing, so that an idle node
- * leaves its disk in peace. */
+/* What the worker did since the last visit; active is NULL when it did nothing, so that an idle
+ * node leaves its disk in peace. */
 static struct visit
 visit(struct journal_writer *w)
 {
@@ -152,7 +153,8 @@ give_up(struct journal_writer *w, struct segment *s, struct wall_ms now)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* Syncs and prefaults without the lock: a segment that was active is unmapped by this thread only. */
+/* Syncs and prefaults without the lock: a segment that was active is unmapped by this
+ * thread only. */
 static void
 tend_writer(struct journal *j, struct journal_writer *w, struct wall_ms now)
 {

@@ -4,8 +4,8 @@
  * is one moment, the theoretical arrival time of its next request; a request conforms when it comes
  * no earlier than that less the burst tolerance, and moves the moment on by one interval. An IPv4
  * address stands for itself. An IPv6 client owns a /64 at least, so that it is limited there at the
- * configured rate, and at multiples of it by its /56 and /48: who hops between prefixes gains little,
- * and neighbours in a large network do not share one client's rate.
+ * configured rate, and at multiples of it by its /56 and /48: who hops between prefixes gains
+ * little, and neighbours in a large network do not share one client's rate.
  *
  * Threads:  any; one lock bit per line of eight addresses (lines.h).
  * Memory:   8 bytes per client, fixed at start; a full line forgets whoever was idle longest, which

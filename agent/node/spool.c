@@ -3,10 +3,10 @@
  *                 broken/<name>, broken/<name>.why         set aside, and the reason as a line
  *
  * A file is valid when batch_name_get says so (its checksum covers every byte of the frame) and the
- * identity inside is that of its name. spool_put fsyncs the file before the rename, so that the name
- * never stands for less than the whole, and the directory after it, so that the name is there when
- * the segment is released. spool_remove fsyncs nothing: a file that comes back after a power cut is
- * sent again, and the central has it already.
+ * identity inside is that of its name. spool_put fsyncs the file before the rename, so that the
+ * name never stands for less than the whole, and the directory after it, so that the name is there
+ * when the segment is released. spool_remove fsyncs nothing: a file that comes back after a power
+ * cut is sent again, and the central has it already.
  */
 #include "node/spool.h"
 

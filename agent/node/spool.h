@@ -1,8 +1,8 @@
 /* spool.h -- sealed batches on the disk, until the central has them.
  *
  * Takes whole batch bodies from seal; lends them, oldest first, to forward. One file per batch in
- * state_dir/spool, named by epoch and seq, written aside, fsynced, renamed, directory fsynced. Oldest
- * first is: epochs in the order in which they were first seen, seqs within an epoch.
+ * state_dir/spool, named by epoch and seq, written aside, fsynced, renamed, directory fsynced.
+ * Oldest first is: epochs in the order in which they were first seen, seqs within an epoch.
  *
  * Threads:  put by the sealer, the rest by the forwarder; counts and spool_wake by anybody.
  * Memory:   names of at most SPOOL_FILES_MAX waiting files. Files, broken ones included, take at most
@@ -51,7 +51,8 @@ uint32_t spool_broken(const struct spool *s); /* files set aside, earlier ones i
  * journal_open's numbering. */
 uint64_t spool_last_seq(const struct spool *s, const uint8_t epoch[16]);
 
-/* Blocks the forwarder until a batch waits, the spool is woken (spool_wake) or timeout_ms passed. */
+/* Blocks the forwarder until a batch waits, the spool is woken (spool_wake) or
+ * timeout_ms passed. */
 void spool_wait(struct spool *s, int64_t timeout_ms);
 void spool_wake(struct spool *s);
 

@@ -232,8 +232,8 @@ static const struct mark device_marks[] = {
     {"amiga", UA_DESKTOP},
 };
 
-/* Which pairs of neighbouring bytes occur, by a small hash: a literal with a pair that does not is not
- * there, and most are told so by their first, at a twentieth of the price of a search. */
+/* Which pairs of neighbouring bytes occur, by a small hash: a literal with a pair that does not is
+ * not there, and most are told so by their first, at a twentieth of the price of a search. */
 #define PAIR_BITS 2048
 
 struct pairs {

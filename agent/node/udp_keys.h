@@ -25,8 +25,8 @@ struct udp_key {
 
 struct udp_keys;
 
-/* All floors are `floor`. 0 with *ret_keys; -errno of reading, or -EINVAL for what stands in the file,
- * with a sentence in ret_fault that names no secret. */
+/* All floors are `floor`. 0 with *ret_keys; -errno of reading, or -EINVAL for what stands in the
+ * file, with a sentence in ret_fault that names no secret. */
 int udp_keys_read(const char *path, struct wall_ms floor, struct udp_keys **ret_keys,
 		  char ret_fault[UDP_KEYS_FAULT_MAX]);
 struct udp_keys *udp_keys_none(void); /* NULL when memory is short */

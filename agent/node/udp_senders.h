@@ -1,11 +1,11 @@
 /* udp_senders.h -- which sequence numbers each sender of signed datagrams has used.
  *
  * A sender is a key and a boot id. For each one the last UDP_WINDOW sequence numbers are remembered
- * (a sliding bitmap, RFC 6479), so that a datagram counts once however often it is replayed, and may
- * come out of order. The table is bounded: a new sender takes the place of the one of its line that
- * has been silent longest. What the forgotten one had signed could be replayed from then on; so the
- * time of its newest datagram becomes the floor of its key, and a sender that is not in the table
- * begins above it. A replay is refused in every case.
+ * (a sliding bitmap, RFC 6479), so that a datagram counts once however often it is replayed, and
+ * may come out of order. The table is bounded: a new sender takes the place of the one of its line
+ * that has been silent longest. What the forgotten one had signed could be replayed from then on;
+ * so the time of its newest datagram becomes the floor of its key, and a sender that is not in the
+ * table begins above it. A replay is refused in every case.
  *
  * Threads:  the UDP thread's own.
  * Memory:   176 bytes a sender, fixed at start; untouched pages cost nothing.

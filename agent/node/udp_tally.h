@@ -1,7 +1,9 @@
-/* udp_tally.h -- what came of the datagrams signed under each key, so that a sender whose mail gets lost is seen.
+/* udp_tally.h -- what came of the datagrams signed under each key, so that a sender whose mail gets
+ * lost is seen.
  *
- * Numbers since start, by the key's name: not by sender, of which PHP makes one a request, and whose
- * boot ids are anybody's choice. Who knows a key's name but not the key can raise `refused` alone.
+ * Numbers since start, by the key's name: not by sender, of which PHP makes one a request,
+ * and whose boot ids are anybody's choice. Who knows a key's name but not the key can
+ * raise `refused` alone.
  *
  * Threads:  udp_tally_of by one at a time (start, reload); any may count and print.
  * Memory:   UDP_KEYS_MAX names and their counters, fixed; names are never given up, and those beyond

@@ -21,8 +21,8 @@
 
 struct udp_trust;
 
-/* Whatever was signed before `now` is refused: it may have been counted before a restart. 0 or -errno,
- * with a sentence logged. */
+/* Whatever was signed before `now` is refused: it may have been counted before a restart. 0 or
+ * -errno, with a sentence logged. */
 int udp_trust_new(const struct conf *c, struct wall_ms now, struct udp_trust **ret_t);
 void udp_trust_free(struct udp_trust *t);
 

@@ -44,8 +44,9 @@ struct visitor_salts {
 	struct visitor_salt salt[VISITOR_SALTS_MAX];
 	size_t n;
 	bool unsaved; /* the file could not be written and is tried again */
-	/* what readers see: a copy under a sequence number, odd while it is being changed. All words
-	 * are atomic and acquired, so that a reader that met a change sees a changed number. */
+	/* what readers see: a copy under a sequence number, odd while it is being changed.
+	 * All words are atomic and acquired, so that a reader that met a change sees a
+	 * changed number. */
 	_Atomic uint32_t sequence;
 	_Atomic uint64_t word[VISITOR_SALTS_MAX][SALT_WORDS];
 };
@@ -228,8 +229,8 @@ drop_expired(struct visitor_salts *s, int64_t now_ms)
 	return s->n != before;
 }
 
-/* A salt of our own for the UTC day of t_ms, unless some salt covers it. Its id is the day's number,
- * so that the period can be told from the id. */
+/* A salt of our own for the UTC day of t_ms, unless some salt covers it. Its id is the day's
+ * number, so that the period can be told from the id. */
 static bool
 cover(struct visitor_salts *s, int64_t t_ms)
 {

@@ -38,14 +38,16 @@ struct visitor_salts;
 int visitor_salts_open(const char *state_dir, int64_t now_ms, struct visitor_salts **ret_salts);
 void visitor_salts_close(struct visitor_salts *s); /* overwrites memory */
 
-/* Takes over the central's salts: each replaces those of the central that share time with it; others
- * stay until they are to be destroyed, for late events. Drops expired ones, saves. -EINVAL with
- * nothing changed for more than VISITOR_SALTS_MAX, an empty period or an id of an own salt; another
+/* Takes over the central's salts: each replaces those of the central that share time with it;
+ * others stay until they are to be destroyed, for late events. Drops expired ones, saves.
+ * -EINVAL with nothing changed for more than VISITOR_SALTS_MAX, an empty period or an id of an
+ * own salt; another
  * -errno when saving failed (the salts are used). */
 int visitor_salts_set(struct visitor_salts *s, const struct visitor_salt *salts, size_t n,
 		      int64_t now_ms);
 
-/* Forgets what is over; makes own salts where none covers now_ms or the ten minutes to come. By the forwarder, each minute. */
+/* Forgets what is over; makes own salts where none covers now_ms or the ten minutes to come. By the
+ * forwarder, each minute. */
 void visitor_salts_tend(struct visitor_salts *s, int64_t now_ms);
 
 /* The visitor, and the salt used. Same address, User-Agent and period: the same number on every

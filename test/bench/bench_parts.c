@@ -2,9 +2,10 @@
  *
  *   bench_parts DIR ROUNDS      prints a JSON object a line; the median of the rounds is the value
  *
- * Journal: an append less the packing of the event, which is measured beside it. Batch: bytes an
- * event in the spool. Bots: a verdict without admission's cache. Central: decoding and grouping, and the
- * whole apply with its synced commit, which alone is measured by the clock, not as CPU time.
+ * Journal: an append less the packing of the event, which is measured beside it. Batch: bytes
+ * an event in the spool. Bots: a verdict without admission's cache. Central: decoding and
+ * grouping, and the whole apply with its synced commit, which alone is measured by the clock,
+ * not as CPU time.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -2,9 +2,10 @@
  *
  *     bot_lists (NAME FILE)...     prints a row of a Markdown table for each list
  *
- * Columns: our own rules alone; with crawler-user-agents; with isbot; with both, which is what runs;
- * and what one User-Agent costs then. Each number is the share that is called a bot: for lists of bots
- * the recall, for lists of people the share refused wrongly. test/bench/bot-lists calls it.
+ * Columns: our own rules alone; with crawler-user-agents; with isbot; with both, which is what
+ * runs; and what one User-Agent costs then. Each number is the share that is called a bot: for
+ * lists of bots the recall, for lists of people the share refused wrongly.
+ * test/bench/bot-lists calls it.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  *
  *   epoll_server PORT
  *
- * One thread, one epoll, SO_REUSEADDR; reads until a request with its Content-Length is whole, answers
- * the agent's own bytes, parses nothing else, keeps connections alive. A reference for benchmarks, not
- * a server: whatever it does not understand closes the connection.
+ * One thread, one epoll, SO_REUSEADDR; reads until a request with its Content-Length is whole,
+ * answers the agent's own bytes, parses nothing else, keeps connections alive. A reference for
+ * benchmarks, not a server: whatever it does not understand closes the connection.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -7,9 +7,10 @@
  * from when it was due. So a server that stalls is charged for every request that should have been
  * sent meanwhile, which a sender that waits for answers never sends (coordinated omission).
  *
- * Event ids and contents are as in beacon.lua. With CLIENTS > 0 requests come from so many addresses
- * in turn, by X-Forwarded-For. Prints "RESULT answered p50 p99.9 max", in us. The first answer that
- * is not the one of an accepted event, or any other failure, ends the run with status 1.
+ * Event ids and contents are as in beacon.lua. With CLIENTS > 0 requests come from so many
+ * addresses in turn, by X-Forwarded-For. Prints "RESULT answered p50 p99.9 max", in us. The
+ * first answer that is not the one of an accepted event, or any other failure, ends the run
+ * with status 1.
  */
 #include <errno.h>
 #include <netinet/in.h>

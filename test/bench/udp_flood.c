@@ -1,4 +1,5 @@
-/* udp_flood.c -- sends datagrams of one event each at a steady rate, each with an event id of its own.
+/* udp_flood.c -- sends datagrams of one event each at a steady rate, each with an event id
+ * of its own.
  *
  *   udp_flood PORT RATE SECONDS      prints how many were sent, and in how many seconds
  *

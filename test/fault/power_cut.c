@@ -9,11 +9,12 @@
  *   INO.dir     the directory as of its last fsync: lines "inode name"
  *   INO.link    a hard link, so that the number is not given to another file
  *
- * Content is taken before the call and kept only if it succeeds: what another thread writes meanwhile
- * is not promised to anybody. power.py makes the state after the cut of the shadow and the files.
+ * Content is taken before the call and kept only if it succeeds: what another thread writes
+ * meanwhile is not promised to anybody. power.py makes the state after the cut of the shadow
+ * and the files.
  *
- * Threads: any. A copy is made aside and renamed, or consists of whole pages, so that the program may
- * be killed in the middle of it.
+ * Threads: any. A copy is made aside and renamed, or consists of whole pages, so that the program
+ * may be killed in the middle of it.
  */
 #include <dirent.h>
 #include <fcntl.h>

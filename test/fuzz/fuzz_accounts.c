@@ -1,5 +1,5 @@
-/* Any bytes as the central's file of accounts: what is read is written to a file that reads alike, word
- * for word, and nothing of a file is taken when any of it is wrong. */
+/* Any bytes as the central's file of accounts: what is read is written to a file that reads alike,
+ * word for word, and nothing of a file is taken when any of it is wrong. */
 #include <errno.h>
 
 #include "central/auth_file.h"

@@ -1,5 +1,5 @@
-/* Any bytes as a batch document and as a batch body: what is accepted can be walked, every index of it
- * lies within its dictionary, and its ledger has accepted what is there. */
+/* Any bytes as a batch document and as a batch body: what is accepted can be walked, every index of
+ * it lies within its dictionary, and its ledger has accepted what is there. */
 #include <stdlib.h>
 
 #include "proto/batch.h"

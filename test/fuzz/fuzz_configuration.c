@@ -1,5 +1,5 @@
-/* A configuration file; NUL bytes divide it from overrides (-o) behind it. What is accepted prints to
- * a text that reads to the same settings, and the parts of the agent take it; what is refused is
+/* A configuration file; NUL bytes divide it from overrides (-o) behind it. What is accepted prints
+ * to a text that reads to the same settings, and the parts of the agent take it; what is refused is
  * refused with a sentence. The program is the central when the file has its section. */
 #include <errno.h>
 

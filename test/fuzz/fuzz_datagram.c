@@ -1,4 +1,5 @@
-/* Any bytes as a datagram: what is accepted keeps its promises and encodes to what decodes alike. */
+/* Any bytes as a datagram: what is accepted keeps its promises and encodes to what
+ * decodes alike. */
 #include <stdlib.h>
 
 #include "proto/datagram.h"

@@ -1,4 +1,5 @@
-/* Any bytes as a journal record's payload: one form for each event. The same bytes as a referrer. */
+/* Any bytes as a journal record's payload: one form for each event. The same bytes as
+ * a referrer. */
 #include <stdlib.h>
 
 #include "proto/event.h"

@@ -1,6 +1,6 @@
-/* Bytes of a connection through libmicrohttpd to the checks of a request's head, as an HTTP worker puts
- * them together. A request that gets through reads alike for any strict program: whole lines, tokens,
- * and the very names and values that we saw. */
+/* Bytes of a connection through libmicrohttpd to the checks of a request's head, as an HTTP worker
+ * puts them together. A request that gets through reads alike for any strict program: whole lines,
+ * tokens, and the very names and values that we saw. */
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -86,8 +86,8 @@ check_head(const char *method, const char *version)
 	const char *lf, *begin;
 	size_t i;
 
-	/* Before a request empty lines are skipped, RFC 9112 section 2.2, and those that http_head.h
-	 * says are taken for empty. */
+	/* Before a request empty lines are skipped, RFC 9112 section 2.2, and those that
+	 * http_head.h says are taken for empty. */
 	while (rest.len > 0 && strchr("\r\n", rest.at[0])) {
 		lf = memchr(rest.at, '\n', rest.len);
 		skip(&rest, lf ? (size_t)(lf - rest.at) + 1 : rest.len);

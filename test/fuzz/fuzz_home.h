@@ -47,7 +47,8 @@ fuzz_home_make(const char *zone)
 	    conf_load(CONF_CENTRAL, NULL, overrides, 3, stderr, &fuzz_home.conf) < 0)
 		abort();
 	fuzz_home_open();
-	/* before the directory goes, and since the memory of an open store looks lost to LeakSanitizer */
+	/* before the directory goes, and since the memory of an open store looks lost to
+	 * LeakSanitizer */
 	if (atexit(fuzz_home_close) != 0)
 		abort();
 }

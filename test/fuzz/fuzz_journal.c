@@ -1,7 +1,7 @@
-/* A journal's segment that an earlier run left. After a byte of flags: with RAW the file itself, else
- * a description of one, whose checksums are made right, so that what stands behind them is reached.
- * Whatever is there: the journal opens, takes exactly the records that are whole, and every segment
- * that it hands out becomes a batch that decodes and balances, once. */
+/* A journal's segment that an earlier run left. After a byte of flags: with RAW the file itself,
+ * else a description of one, whose checksums are made right, so that what stands behind them is
+ * reached. Whatever is there: the journal opens, takes exactly the records that are whole, and
+ * every segment that it hands out becomes a batch that decodes and balances, once. */
 #include <errno.h>
 #include <zstd.h>
 

@@ -1,5 +1,5 @@
-/* Any bytes as the file of keys for signed datagrams: when it is taken, every line of it is. What is
- * wrong with a file is said without its secrets. */
+/* Any bytes as the file of keys for signed datagrams: when it is taken, every line of it is. What
+ * is wrong with a file is said without its secrets. */
 #include <sodium.h>
 
 #include "base/hash.h"

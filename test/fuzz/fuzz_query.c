@@ -1,6 +1,6 @@
 /* A question of the API as a browser writes it, "summary?from=2026-11-20&site=shop", its arguments
- * decoded. It is answered or refused with a sentence, and what the same arguments give by day, month,
- * hour and type adds up to what summary says. */
+ * decoded. It is answered or refused with a sentence, and what the same arguments give by day,
+ * month, hour and type adds up to what summary says. */
 #include "central/query.h"
 #include "test/fuzz/fuzz_home.h"
 #include "test/unit/make_batch.h"

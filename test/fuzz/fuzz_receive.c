@@ -1,7 +1,8 @@
-/* What a node posts to the central. After a byte: the whole body (RAW); the four bytes of a document's
- * size and the compressed frame (FRAME), which get the name that belongs to them; or a document, which
- * is compressed and named as an agent does it. What is taken is taken once, and the books balance; what
- * is refused changes nothing; now and then all is computed again and compared. */
+/* What a node posts to the central. After a byte: the whole body (RAW); the four bytes of a
+ * document's size and the compressed frame (FRAME), which get the name that belongs to them; or
+ * a document, which is compressed and named as an agent does it. What is taken is taken once,
+ * and the books balance; what is refused changes nothing; now and then all is computed again
+ * and compared. */
 #include <zstd.h>
 
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 /* The central's answer with salts; with FILE before it, the file in which an agent keeps them, its
- * checksums made right by SUMS. Whatever is there, now has a salt; the central's wins where it gave one
- * for now; and the same visitor is the same after a restart. */
+ * checksums made right by SUMS. Whatever is there, now has a salt; the central's wins where it gave
+ * one for now; and the same visitor is the same after a restart. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/forward_central.h"
@@ -40,8 +40,8 @@ who(const struct visitor_salts *s, uint32_t *ret_id)
 	return visitor_hash(s, NOW, NOW, &addr, TEXT_LIT("Mozilla/5.0"), ret_id);
 }
 
-/* One for now, that no later one of the same answer replaces, and there is room for all of them beside
- * our own. */
+/* One for now, that no later one of the same answer replaces, and there is room for all of them
+ * beside our own. */
 static bool
 gives_now(const struct visitor_salt *salts, int n)
 {

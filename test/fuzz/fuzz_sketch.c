@@ -1,5 +1,5 @@
-/* Any bytes as a stored sketch, of either form by the first byte: one form for each set, and a set that
- * is added to itself stays what it is. */
+/* Any bytes as a stored sketch, of either form by the first byte: one form for each set, and a set
+ * that is added to itself stays what it is. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
-/* A spool's directory that an earlier run left: one good batch, and a file of any name with any bytes.
- * After a byte of flags and a sequence number (NAMED: the file is called by it) the name, with a length
- * byte, then the bytes (SOUND: behind a head whose checksum is right). The spool opens, hands out what
- * is whole under the name that it has, loses nothing, and stands in nobody's way. */
+/* A spool's directory that an earlier run left: one good batch, and a file of any name with any
+ * bytes. After a byte of flags and a sequence number (NAMED: the file is called by it) the name,
+ * with a length byte, then the bytes (SOUND: behind a head whose checksum is right). The spool
+ * opens, hands out what is whole under the name that it has, loses nothing, and stands in
+ * nobody's way. */
 #include <errno.h>
 
 #include "base/buf.h"

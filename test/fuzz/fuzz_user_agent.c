@@ -1,5 +1,5 @@
-/* Any bytes as a User-Agent: verdict, name and classes are in their ranges, and case, an allocation of
- * its own and what stands beyond the limit make no difference. */
+/* Any bytes as a User-Agent: verdict, name and classes are in their ranges, and case, an allocation
+ * of its own and what stands beyond the limit make no difference. */
 #include <stdlib.h>
 
 #include "node/bot.h"

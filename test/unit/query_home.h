@@ -1,4 +1,5 @@
-/* query_home.h -- a central's questions asked of a store that the test fills, for tests of query_*.c.
+/* query_home.h -- a central's questions asked of a store that the test fills, for
+ * tests of query_*.c.
  *
  * Threads:  one per process.
  * Errors:   ck_assert.

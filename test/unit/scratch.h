@@ -1,6 +1,7 @@
 /* scratch.h -- a directory of its own for one test, gone afterwards.
  *
- * In memory where there is such a place, since no unit test depends on how long a disk's fsync takes.
+ * In memory where there is such a place, since no unit test depends on how long a
+ * disk's fsync takes.
  *
  * Threads:  single-threaded tests.
  * Memory:   the caller's text.

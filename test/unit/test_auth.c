@@ -1,4 +1,5 @@
-/* Who may do what: accounts in a file that changes under the running central, sessions, throttling. */
+/* Who may do what: accounts in a file that changes under the running central,
+ * sessions, throttling. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* The bots of a batch: what goes in comes out, and what no reader could believe is neither written nor
- * read. */
+/* The bots of a batch: what goes in comes out, and what no reader could believe is neither written
+ * nor read. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>

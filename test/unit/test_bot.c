@@ -1,5 +1,5 @@
-/* People and programs, by User-Agent and by headers. The User-Agents here were written for this test;
- * the lists in ../shared/data are measured where they are there. */
+/* People and programs, by User-Agent and by headers. The User-Agents here were written for this
+ * test; the lists in ../shared/data are measured where they are there. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

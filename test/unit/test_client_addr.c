@@ -1,4 +1,5 @@
-/* Who a request counts for: proxies, forwarding headers, and everything that may be wrong in them. */
+/* Who a request counts for: proxies, forwarding headers, and everything that may be wrong
+ * in them. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
@@ -48,7 +49,8 @@ peer(const char *s)
 	return ss;
 }
 
-/* Expects `client` of a request from `from`; '!' before it: and the headers reported as malformed. */
+/* Expects `client` of a request from `from`; '!' before it: and the headers reported
+ * as malformed. */
 static void
 expect(const struct client_proxies *p, const char *from, const char *xff, const char *forwarded,
        const char *client)

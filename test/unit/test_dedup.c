@@ -1,5 +1,5 @@
-/* Event ids and double clicks: recognised for their window, remembered only when kept, and one first
- * among threads. */
+/* Event ids and double clicks: recognised for their window, remembered only when kept, and one
+ * first among threads. */
 #include <check.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The fixed tables under millions of keys that somebody else chose: memory stays, what is forgotten is
- * counted, and nobody is refused who was not there. */
+/* The fixed tables under millions of keys that somebody else chose: memory stays, what is forgotten
+ * is counted, and nobody is refused who was not there. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

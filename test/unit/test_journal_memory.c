@@ -1,4 +1,5 @@
-/* What a journal holds in memory: the segments that are written to and those that come next, not all. */
+/* What a journal holds in memory: the segments that are written to and those that come next,
+ * not all. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Completeness, nodes and the ledger, asked of a real store that was fed batches written down by hand. */
+/* Completeness, nodes and the ledger, asked of a real store that was fed batches written down
+ * by hand. */
 #include "query_home.h"
 
 /* -- completeness -- */

@@ -1,4 +1,5 @@
-/* The rate limiter on an injected clock: what conforms, what must wait and how long, and for whom. */
+/* The rate limiter on an injected clock: what conforms, what must wait and how long, and
+ * for whom. */
 #include <check.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -156,7 +156,8 @@ START_TEST(a_name_that_differs_from_the_documents_is_broken)
 }
 END_TEST
 
-/* A kilobyte that unpacks to 255 MiB of zeros: decompressed within its declared size, then refused. */
+/* A kilobyte that unpacks to 255 MiB of zeros: decompressed within its declared size,
+ * then refused. */
 START_TEST(a_bomb_is_refused)
 {
 	size_t size = 255u << 20, cap = ZSTD_compressBound(size), n;

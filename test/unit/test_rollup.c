@@ -452,7 +452,8 @@ START_TEST(an_empty_batch_gives_no_rows)
 }
 END_TEST
 
-/* 23:59:59.999 and midnight are two days in the zone, one in UTC; and the day of a change of clocks. */
+/* 23:59:59.999 and midnight are two days in the zone, one in UTC; and the day of a change
+ * of clocks. */
 START_TEST(events_belong_to_the_periods_of_the_zone)
 {
 	int64_t midnight, dst;

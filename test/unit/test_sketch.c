@@ -312,7 +312,8 @@ START_TEST(decode_refuses_what_no_encoder_writes)
 }
 END_TEST
 
-/* One flipped bit in registers never passes for a sketch (zstd's checksum), nor does noise crash. */
+/* One flipped bit in registers never passes for a sketch (zstd's checksum), nor does
+ * noise crash. */
 START_TEST(decode_survives_flipped_bits_and_noise)
 {
 	struct sketch s = filled(&sketch_small, 4, 3000), back;

@@ -320,7 +320,8 @@ make_mixed(struct maker *m, unsigned i)
 		    400);
 	m->meta.lost = i;
 	for (j = 0; j < 400; j++) {
-		/* months back for some, values, repeats, three sites; sets that outgrow their limit */
+		/* months back for some, values, repeats, three sites; sets that outgrow their
+		 * limit */
 		e = view_of(NOON + i % 5 * HOUR_MS - (j % 50 == 0 ? 40 * DAY_MS : j), j % 7,
 			    (i * 131 + j * 7) % 2500);
 		e.site = j % 9 ? TEXT_LIT("default") : TEXT_LIT("second");

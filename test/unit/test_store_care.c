@@ -1,5 +1,5 @@
-/* verify, rebuild, backup, restore, retain: what was stored computes again to the same numbers, every
- * damage is named, and what was taken away on purpose is none. */
+/* verify, rebuild, backup, restore, retain: what was stored computes again to the same numbers,
+ * every damage is named, and what was taken away on purpose is none. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -52,8 +52,8 @@ open_store(void)
 	return s;
 }
 
-/* Bots, and views of 40 contents with ids, every third with a value, from two hours; ids overlap with those of
- * the batch before, so that some are twins. */
+/* Bots, and views of 40 contents with ids, every third with a value, from two hours; ids overlap
+ * with those of the batch before, so that some are twins. */
 static void
 apply_at(struct store *s, const char *node, uint64_t seq, int64_t from_ms)
 {
@@ -451,8 +451,8 @@ write_on(void *ctx)
 	return NULL;
 }
 
-/* Holds the copy up until so many batches more were written: it is of very different moments. What was
- * committed when the first table is being copied is in the log, which is copied last. */
+/* Holds the copy up until so many batches more were written: it is of very different moments. What
+ * was committed when the first table is being copied is in the log, which is copied last. */
 static int
 hold_up(void *ctx, uint64_t done, uint64_t total)
 {

@@ -1,5 +1,5 @@
-/* After a restore the agents have let go of what was stored behind the backup: it is counted as lost,
- * completeness goes on, and what is counted can be computed again. */
+/* After a restore the agents have let go of what was stored behind the backup: it is counted as
+ * lost, completeness goes on, and what is counted can be computed again. */
 #include <check.h>
 
 #include "base/hash.h"

@@ -54,9 +54,9 @@ struct footfall_event {
 };
 
 /* address: "127.0.0.1:8125" or "[::1]:8125"; a host's name is looked up here and now, which may
- * block. key: a file with a line "NAME KEY" (KEY: 64 hexadecimal digits), or such a line itself; NULL:
- * datagrams are not signed, and taken from loopback only. 0, or -1 with f->error; what is sent then
- * is counted as failed. */
+ * block. key: a file with a line "NAME KEY" (KEY: 64 hexadecimal digits), or such a line itself;
+ * NULL: datagrams are not signed, and taken from loopback only. 0, or -1 with f->error; what is
+ * sent then is counted as failed. */
 int footfall_open(struct footfall *f, const char *address, const char *key);
 void footfall_close(struct footfall *f);
 
