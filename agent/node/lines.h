@@ -26,14 +26,23 @@ struct line {
 	_Alignas(64) _Atomic uint32_t word[LINE_WORDS];
 };
 
-/* `n` lines that are all zero, or NULL. */
+/* What processors find without walking page tables, roughly. */
+#define LINES_HUGE ((size_t)16 << 20)
+
+/* `n` lines that are all zero, or NULL. In a table far larger than that, each look would cost a walk
+ * through page tables that are colder than the line itself, so it gets huge pages where the kernel
+ * has them: who asks for such a table will fill it. */
 static inline struct line *
 lines_map(size_t n)
 {
 	void *p = mmap(NULL, n * sizeof(struct line), PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	if (n * sizeof(struct line) >= LINES_HUGE)
+		(void)madvise(p, n * sizeof(struct line), MADV_HUGEPAGE);
+	return p;
 }
 
 static inline void
