@@ -10,10 +10,10 @@
  * which did arrive is not counted twice.
  *
  * Written in ES5, so that an old browser gets an XHR or nothing, never a syntax error. The build fails
- * above 1,024 bytes gzipped: where a shorter way of saying something exists, it was taken.
+ * above 1,024 bytes gzipped, its name included: where a shorter way of saying something exists, it was taken.
  * Nothing is stored in the browser unless the page asks for sessions, and no error leaves this file.
  */
-(function (document, navigator) {
+(function (document) {
 	/* currentScript is null in a module and in a script added later: their attributes stand on <html>. */
 	var options = (document.currentScript || document.documentElement).dataset;
 	/* Elements found and not yet sent, oldest first: [visibleMs when it was found, what sends it]. */
@@ -37,12 +37,10 @@
 		};
 	}
 
-	/* A UUID of version 4. It has to be unlikely twice, not hard to guess, and the agent remembers it for an
-	 * hour: of a million events one pair has the same seed of Math.random (64 bits) once in 30 million hours. */
+	/* A UUID of version 4: the File API has the address of a blob end in a new one, and unlike crypto.randomUUID it needs
+	 * no https. The address, of nothing, is the browser's until the page is left. */
 	function uuid() {
-		return '00000000-0000-4000-8000-000000000000'.replace(/0/g, function () {
-			return Math.random().toString(16)[2];
-		});
+		return URL.createObjectURL(new Blob()).slice(-36);
 	}
 
 	function send(data) {
@@ -112,7 +110,8 @@
 		/* A page that is being prerendered is hidden until it is activated. */
 		since = document.hidden ? 0 : now;
 		/* Taken off when it was done: Firefox may break off any listener of a page whose process ends with it, and no
-		 * catch sees that. The next event of the closing begins here again. */
+		 * catch sees that. The next event of the closing begins here again. What can be caught does not come here: such a
+		 * view is given up, and holds up no other. */
 		for (; pending[0] && visibleMs - pending[0][0] >= 500; pending.shift()) pending[0][1]();
 	});
 
@@ -122,10 +121,10 @@
 		document.querySelectorAll('[data-analytics-track]').forEach(function (element) {
 			var data = element.dataset, key = pageView + data.contentType + data.contentId;
 			if (element.footfall != (element.footfall = key)) {
-				if (data.contentType && data.contentId) pending.push([visibleMs, function () {
+				if (data.contentType && data.contentId) pending.push([visibleMs, safe(function () {
 					/* Taken away, given another content, or found anew by the next page view: then it was not viewed. */
 					if (element.isConnected && element.footfall == key) send(data);
-				}]);
+				})]);
 				else log(element);
 			}
 		});
@@ -155,4 +154,4 @@
 		};
 		new MutationObserver(scan).observe(document, {childList: true, subtree: true});
 	})();
-})(document, navigator);
+})(document);

@@ -11,7 +11,6 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, before, test} from 'node:test';
 import {fileURLToPath, pathToFileURL} from 'node:url';
-import {gzipSync} from 'node:zlib';
 import {parse} from 'acorn';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -19,6 +18,11 @@ let dir, at, files;
 
 function npm(...words) {
 	return execFileSync('npm', ['--loglevel=error', '--no-fund', '--no-audit', '--no-update-notifier', ...words], {cwd: dir, encoding: 'utf8'});
+}
+
+/* As anybody would measure it, so with the file's name in it. */
+function gzipped(name) {
+	return execFileSync('gzip', ['-9', '-c', join(at, 'dist', name)]).length;
 }
 
 before(() => {
@@ -63,7 +67,7 @@ test('the script is ES5, the module a module, both small', () => {
 	const module = readFileSync(join(at, 'dist/analytics-tracking.mjs'), 'utf8');
 	parse(script, {ecmaVersion: 5});
 	parse(module, {ecmaVersion: 2015, sourceType: 'module'});
-	assert.ok(gzipSync(script, {level: 9}).length <= 1024);
-	assert.ok(gzipSync(module, {level: 9}).length <= 1100);
+	assert.ok(gzipped('analytics-tracking.min.js') <= 1024);
+	assert.ok(gzipped('analytics-tracking.mjs') <= 1100);
 	assert.ok(module.includes(script.replace(/;$/, '')), 'one code in two forms');
 });

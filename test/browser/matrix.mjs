@@ -13,6 +13,9 @@ import {fileURLToPath} from 'node:url';
 import {Cannot, ENGINES} from './engines.mjs';
 import {closedPort, startFarm, startSite, until} from './farm.mjs';
 
+/* The event's id as the tracker makes it: each engine has its own way. */
+const UUID4 = /"event_id":"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"/;
+
 /* In every page, before the tracker: what went wrong in it, and how it came back. */
 const WITNESS = `
 	window.errors = [];
@@ -87,6 +90,7 @@ async function viewed(run, total, act) {
 	const id = run.content(total);
 	const tab = await run.open(run.page(mark(id)));
 	await run.untilSent(id);
+	assert.match(run.site.beacons.find((b) => b.includes(id)), UUID4);
 	await act?.(tab, id);
 	await run.noErrors(tab);
 }

@@ -182,6 +182,20 @@ test('an element without type or id is skipped, and debug says so', () => withPa
 	assert.equal(await totalOf(alone), 0);
 }));
 
+test('a view that cannot be put into words is given up, and holds up no other', () => withPage(async (page, seen) => {
+	const broken = randomUUID(), id = randomUUID();
+	await page.goto(serve(mark(broken, 'data-site="broken"') + mark(id), 'data-debug'));
+	await untilCounted(id);
+	assert.ok(seen.log.includes('footfall: no words'));
+	assert.equal(seen.ways.length, 1);
+}, {init: () => {
+	const real = JSON.stringify;
+	JSON.stringify = (value) => {
+		if (value.site === 'broken') throw 'no words';
+		return real(value);
+	};
+}}));
+
 test('as a module it takes its attributes from the html element', () => withPage(async (page, seen) => {
 	const id = randomUUID();
 	const path = `/${randomUUID()}`;
