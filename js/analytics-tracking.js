@@ -38,9 +38,12 @@
 	}
 
 	/* A UUID of version 4: the File API has the address of a blob end in a new one, and unlike crypto.randomUUID it needs
-	 * no https. The address, of nothing, is the browser's until the page is left. */
+	 * no https. The address, of nothing, is the browser's until the page is left. A page may have a URL of its own, though:
+	 * then the event goes without an id, and counts all the same. */
 	function uuid() {
-		return URL.createObjectURL(new Blob()).slice(-36);
+		try {
+			return URL.createObjectURL(new Blob()).slice(-36);
+		} catch (e) {}
 	}
 
 	function send(data) {
@@ -51,7 +54,7 @@
 		try {
 			if (
 				('respectPrivacy' in options && (navigator.globalPrivacyControl || navigator.doNotTrack == 1)) ||
-				(kept = '' + localStorage.footfall) == 'off'
+				(kept = localStorage.footfall + '') == 'off'
 			) return log('off');
 			if ('session' in options) {
 				/* 30 minutes idle end a session. */

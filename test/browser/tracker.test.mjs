@@ -196,6 +196,15 @@ test('a view that cannot be put into words is given up, and holds up no other', 
 	};
 }}));
 
+test('a page with a URL of its own is counted as well', () => withPage(async (page, seen) => {
+	const id = randomUUID();
+	await page.goto(serve(mark(id), 'data-session'));
+	await untilCounted(id);
+	assert.equal(seen.ways.length, 1);
+}, {init: () => {
+	window.URL = 'https://library.example.org/';
+}}));
+
 test('as a module it takes its attributes from the html element', () => withPage(async (page, seen) => {
 	const id = randomUUID();
 	const path = `/${randomUUID()}`;
