@@ -10,55 +10,15 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#include "base/hash.h"
-#include "node/journal_state.h"
 #include "node/seal.h"
-#include "test/unit/scratch.h"
-
-#define SEGMENT_FILE ((size_t)64 << 10)
-#define T0 INT64_C(1763812800000) /* 2025-11-22T12:00:00Z, the start of an hour */
-
-static char dir[SCRATCH_MAX];
-static char node_name[] = "web-1", sync_off[] = "off";
-static struct conf conf;
-
-static void
-set_up(void)
-{
-	ck_assert_int_eq(hash_init(), 0);
-	scratch_make(dir, "journal-bots");
-	conf = (struct conf){
-	    .node_name = node_name,
-	    .node_state_dir = dir,
-	    .journal_segment = SEGMENT_FILE,
-	    .journal_segments = 4,
-	    .journal_sync = sync_off,
-	    .journal_sync_interval = 1000,
-	    .batch_interval = HOUR_MS,
-	    .admit_retry_window = HOUR_MS,
-	};
-}
-
-static void
-tear_down(void)
-{
-	scratch_remove(dir);
-}
-
-static struct wall_ms
-at(int64_t ms)
-{
-	return (struct wall_ms){T0 + ms};
-}
+#include "test/unit/journal_home.h"
 
 static struct journal *
-open_journal(void)
+open_at_start(void)
 {
 	struct journal_found found;
-	struct journal *j = NULL;
 
-	ck_assert_int_eq(journal_open(&conf, NULL, 1, at(0), &j, &found), 0);
-	return j;
+	return open_journal(0, &found);
 }
 
 static void
@@ -103,7 +63,7 @@ of_name(const struct segment *s, enum event_source source, const char *name)
 
 START_TEST(names_survive_a_crash_and_the_ledger_has_them_too)
 {
-	struct journal *j = open_journal();
+	struct journal *j = open_at_start();
 	struct segment *s;
 
 	count(j, SOURCE_BEACON, "Googlebot");
@@ -113,7 +73,7 @@ START_TEST(names_survive_a_crash_and_the_ledger_has_them_too)
 	journal_count(journal_writer(j, 0), at(0), SOURCE_BEACON, REASON_BOT_USER_AGENT);
 	journal_close(j); /* as kill -9 leaves it: nothing was written on the way out */
 
-	j = open_journal();
+	j = open_at_start();
 	s = closed(j);
 	ck_assert_int_eq(of_name(s, SOURCE_BEACON, "Googlebot"), 2);
 	ck_assert_int_eq(of_name(s, SOURCE_DATAGRAM, "Googlebot"), 1);
@@ -135,7 +95,7 @@ static void
 count_for_ever(struct told *told)
 {
 	static const char *const names[NAMES] = {"a", "bb", "ccc", "dddd", "eeeee", "ffffff", "g"};
-	struct journal *j = open_journal();
+	struct journal *j = open_at_start();
 	uint64_t i;
 
 	for (i = 0;; i++) {
@@ -163,7 +123,7 @@ START_TEST(a_killed_process_leaves_every_name_that_it_had_counted)
 		sched_yield();
 	kill(child, SIGKILL);
 	ck_assert_int_eq(waitpid(child, NULL, 0), child);
-	j = open_journal();
+	j = open_at_start();
 	s = closed(j);
 	for (i = 0; i < NAMES; i++) {
 		kept = (uint64_t)(of_name(s, SOURCE_BEACON, names[i]) +
@@ -181,7 +141,7 @@ END_TEST
 
 START_TEST(a_full_table_keeps_who_came_first_and_counts_the_rest_without_a_name)
 {
-	struct journal *j = open_journal();
+	struct journal *j = open_at_start();
 	struct batch_bot bot[SEGMENT_BOTS];
 	struct segment *s;
 	unsigned i, round;
@@ -193,7 +153,7 @@ START_TEST(a_full_table_keeps_who_came_first_and_counts_the_rest_without_a_name)
 			count(j, SOURCE_BEACON, name);
 		}
 	journal_close(j);
-	j = open_journal();
+	j = open_at_start();
 	s = closed(j);
 	ck_assert_uint_eq(segment_bots(s, bot), SEGMENT_BOTS);
 	ck_assert_int_eq(of_name(s, SOURCE_BEACON, "bot-000"), 2);
@@ -211,7 +171,7 @@ END_TEST
 START_TEST(a_name_that_is_none_is_counted_without_it)
 {
 	char longest[BATCH_BOT_NAME_MAX + 2];
-	struct journal *j = open_journal();
+	struct journal *j = open_at_start();
 	struct segment *s;
 
 	memset(longest, 'x', sizeof(longest));
@@ -222,7 +182,7 @@ START_TEST(a_name_that_is_none_is_counted_without_it)
 	count(j, SOURCE_BEACON, "caf\xe9");
 	count(j, SOURCE_BEACON, "");
 	journal_close(j);
-	j = open_journal();
+	j = open_at_start();
 	s = closed(j);
 	ck_assert_int_eq(of_name(s, SOURCE_BEACON, longest + 1), 1);
 	ck_assert_int_eq(of_name(s, SOURCE_BEACON, "tab\there"), -1);
@@ -233,7 +193,7 @@ END_TEST
 
 START_TEST(each_segment_counts_a_name_for_itself)
 {
-	struct journal *j = open_journal();
+	struct journal *j = open_at_start();
 	struct segment *s;
 	unsigned round;
 
@@ -264,7 +224,7 @@ START_TEST(names_of_a_segments_earlier_life_are_gone)
 	char name[32];
 
 	conf.admit_retry_window = 0; /* no history: segments are reused at once */
-	j = open_journal();
+	j = open_at_start();
 	for (round = 0; round < 12; round++) {
 		/* fewer in each round, so that whole places of earlier ones lie behind */
 		for (i = 0; i < 24 - round; i++) {
@@ -290,7 +250,7 @@ START_TEST(a_damaged_place_costs_its_own_count_and_no_other)
 	char journal_dir[128];
 	size_t byte = (size_t)_i;
 
-	j = open_journal();
+	j = open_at_start();
 	count(j, SOURCE_BEACON, "before");
 	count(j, SOURCE_BEACON, "hit");
 	count(j, SOURCE_BEACON, "behind");
@@ -299,7 +259,7 @@ START_TEST(a_damaged_place_costs_its_own_count_and_no_other)
 	ck_assert_int_eq(segment_map(journal_dir, &s), 0);
 	s.base[SEGMENT_PAGE + sizeof(struct segment_bot) + byte] ^= 0x20;
 	segment_unmap(&s);
-	j = open_journal();
+	j = open_at_start();
 	found = closed(j);
 	ck_assert_int_eq(of_name(found, SOURCE_BEACON, "before"), 1);
 	ck_assert_int_eq(of_name(found, SOURCE_BEACON, "hit"), -1);
@@ -312,7 +272,7 @@ END_TEST
 START_TEST(a_segment_of_bots_alone_becomes_a_batch_with_their_names)
 {
 	static uint8_t doc[1 << 20];
-	struct journal *j = open_journal();
+	struct journal *j = open_at_start();
 	struct batch_name name;
 	struct batch_bot bot;
 	struct reader dict;
