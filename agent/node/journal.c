@@ -120,8 +120,7 @@ put_durably(struct segment *s, const uint8_t *payload, size_t n)
 int
 journal_append(struct journal_writer *w, struct wall_ms now, const struct event *e, enum reason r)
 {
-	uint8_t payload[EVENT_PACKED_MAX];
-	size_t n = event_pack(e, payload, sizeof(payload));
+	size_t n = event_pack(e, w->payload, sizeof(w->payload));
 	int err = 0;
 
 	if (n == 0)
@@ -130,9 +129,9 @@ journal_append(struct journal_writer *w, struct wall_ms now, const struct event 
 	if (!w->active || journal_over(w->active, now.ms) || !segment_fits(w->active, n))
 		err = worker_swap(w, now);
 	if (!err && w->journal->sync == SYNC_ALWAYS)
-		err = put_durably(w->active, payload, n);
+		err = put_durably(w->active, w->payload, n);
 	else if (!err)
-		segment_put(w->active, payload, n);
+		segment_put(w->active, w->payload, n);
 	CRASH_POINT("journal_after_put");
 	if (!err)
 		++*counter(w->active, e->source, r);

@@ -20,6 +20,8 @@ struct journal_writer {
 	_Alignas(64) pthread_mutex_t lock;
 	/* constant */
 	struct journal *journal;
+	/* the worker's */
+	uint8_t payload[EVENT_PACKED_MAX]; /* of one event; on the stack it were cleared each time */
 	/* guarded by lock */
 	struct segment *active;               /* NULL: no segment was free */
 	size_t reported;                      /* bytes of active that are in STAT_JOURNAL_BYTES */
