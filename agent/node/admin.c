@@ -45,9 +45,8 @@ send_bytes(struct MHD_Connection *connection, unsigned status, const char *type,
 static unsigned
 print_metrics(struct admin *a, FILE *out)
 {
-	(void)a;
 	stats_print(out);
-	bot_count_print(out);
+	bot_count_print(&a->parts.c->admit_bot_patterns, out);
 	udp_tally_print(out);
 	return MHD_HTTP_OK;
 }

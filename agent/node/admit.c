@@ -142,7 +142,8 @@ refuse_bot(struct admit_worker *w, struct wall_ms now, enum event_source s, uint
 	bot_count(bot);
 	stat_verdict(s, REASON_BOT_USER_AGENT);
 	journal_count_bot(w->writer, now, s,
-			  bot > 0 ? text_of(bot_name(bot)) : (struct text){NULL, 0});
+			  bot > 0 ? bot_name_of(&w->admit->conf->admit_bot_patterns, bot)
+				  : (struct text){NULL, 0});
 }
 
 bool
@@ -244,7 +245,7 @@ struct client { /* a datagram's own words override what the transport knows */
 	struct client_addr addr;
 	struct text ua;
 	bool has_addr;
-	uint16_t bot; /* in bot_names: who it is when the verdict is REASON_BOT_USER_AGENT */
+	uint16_t bot; /* for bot_name_of: who it is when the verdict is REASON_BOT_USER_AGENT */
 };
 
 static enum reason

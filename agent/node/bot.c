@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "node/bot_tables.h"
+#include "proto/batch.h"
 #include "proto/event.h"
 
 /* The table made at build, and what the operator adds. */
@@ -17,6 +18,32 @@ struct bot_rules {
 
 /* -- the operator's words -- */
 
+static struct text
+pattern_name(const char *pattern)
+{
+	return (struct text){pattern, strnlen(pattern, BATCH_BOT_NAME_MAX)};
+}
+
+struct text
+bot_name_of(const struct conf_list *patterns, uint16_t name)
+{
+	if (name < bot_names_n || !patterns || name - bot_names_n >= patterns->n)
+		return text_of(bot_name(name));
+	return pattern_name(patterns->item[name - bot_names_n]);
+}
+
+/* The first that is called so, in the table or among the patterns: no name is counted twice. */
+static uint16_t
+number_name(const struct conf_list *patterns, size_t nth)
+{
+	struct text name = pattern_name(patterns->item[nth]);
+	uint16_t i = 0;
+
+	while (i < bot_names_n + nth && !text_eq(bot_name_of(patterns, i), name))
+		i++;
+	return i;
+}
+
 static void
 add_list(struct bot_rules *b, const char **literals, const struct conf_list *list, uint8_t why)
 {
@@ -26,6 +53,7 @@ add_list(struct bot_rules *b, const char **literals, const struct conf_list *lis
 		literals[b->added_n] = list->item[i];
 		b->added[b->added_n++] = (struct bot_rule){.len = (uint8_t)strlen(list->item[i]),
 							   .why = why,
+							   .name = why ? number_name(list, i) : 0,
 							   .same = -1,
 							   .marks = MARK_CONFIGURED};
 	}
@@ -109,16 +137,20 @@ spared_of(unsigned marks)
 	       (marks & MARK_PLAYER ? SPARED_PLAYER : 0u);
 }
 
+struct longest_name {
+	uint16_t name;
+	size_t len; /* of the literal that gave it */
+};
+
 /* What the literals tell, and at the end the form. */
 struct reading {
 	struct text ua;
 	struct form form;
 	unsigned marks;
-	uint8_t why[SPARED_N]; /* the first of each class, in bot_whys */
-	uint8_t configured;    /* of the operator's */
-	bool person;           /* the operator says so */
-	uint16_t name;
-	size_t name_len; /* the longest literal that has a name gives it */
+	uint8_t why[SPARED_N];             /* the first of each class, in bot_whys */
+	uint8_t configured;                /* of the operator's */
+	bool person;                       /* the operator says so */
+	struct longest_name listed, added; /* by the table, by the operator */
 };
 
 static bool
@@ -168,12 +200,16 @@ take_reason(uint8_t *why, uint8_t said)
 }
 
 static void
+take_name(struct longest_name *n, const struct bot_rule *rule)
+{
+	if (rule->name && rule->len > n->len)
+		*n = (struct longest_name){rule->name, rule->len};
+}
+
+static void
 take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 {
-	if (rule->name && rule->len > r->name_len) {
-		r->name = rule->name;
-		r->name_len = rule->len;
-	}
+	take_name(rule->marks & MARK_CONFIGURED ? &r->added : &r->listed, rule);
 	if (rule->marks & MARK_CONFIGURED) {
 		r->person |= !rule->why;
 		take_reason(&r->configured, rule->why);
@@ -186,7 +222,7 @@ take_rule(struct reading *r, const struct bot_rule *rule, size_t to)
 }
 
 /* What is read with, and whose words count. */
-struct reader {
+struct vocabulary {
 	const struct bot_automaton *automaton;
 	const struct bot_rule *rules;
 	unsigned sources;
@@ -194,7 +230,7 @@ struct reader {
 
 /* What the literals say that end before `to`, the longest first; a PERSON hides those inside it. */
 static void
-take_literals(const struct reader *with, unsigned state, struct reading *r, size_t to)
+take_literals(const struct vocabulary *with, unsigned state, struct reading *r, size_t to)
 {
 	const struct bot_rule *rule;
 	int16_t i;
@@ -285,7 +321,7 @@ judge(const struct reading *r)
 
 /* One pass: the literals, and beside them the form. */
 static void
-read_all(const struct reader *with, struct reading *r)
+read_all(const struct vocabulary *with, struct reading *r)
 {
 	const struct bot_automaton *a = with->automaton;
 	const uint8_t *at = (const uint8_t *)r->ua.at;
@@ -310,8 +346,8 @@ read_all(const struct reader *with, struct reading *r)
 struct bot_verdict
 bot_user_agent(const struct bot_rules *b, struct text ua)
 {
-	const struct reader table = {&bot_table, bot_table_rules, b->sources};
-	const struct reader added = {&b->automaton, b->added, 0};
+	const struct vocabulary table = {&bot_table, bot_table_rules, b->sources};
+	const struct vocabulary added = {&b->automaton, b->added, 0};
 	struct reading r = {.ua = ua};
 
 	if (ua.len == 0)
@@ -323,7 +359,8 @@ bot_user_agent(const struct bot_rules *b, struct text ua)
 		read_all(&added, &r);
 	if (r.person)
 		return (struct bot_verdict){.believed = true};
-	return (struct bot_verdict){.why = judge(&r), .name = r.name};
+	return (struct bot_verdict){.why = judge(&r),
+				    .name = r.configured ? r.added.name : r.listed.name};
 }
 
 /* -- headers -- */

@@ -31,12 +31,16 @@ size_t bot_rules_bytes(const struct bot_rules *b); /* with the tables made at bu
 struct bot_verdict {
 	const char
 	    *why; /* a constant word for operators ("crawler", "library", …); NULL: a person */
-	uint16_t name; /* of the bot, in bot_names; 0 when none is known */
+	uint16_t name; /* of the bot, for bot_name_of; 0 when none is known */
 	bool believed; /* a person because the operator says so: its headers prove nothing */
 };
 
 /* An empty User-Agent is a bot's ("none"). */
 struct bot_verdict bot_user_agent(const struct bot_rules *b, struct text ua);
+
+/* A verdict's name: one of the table's, or behind them the operator's pattern that found the bot, its
+ * first BATCH_BOT_NAME_MAX characters. `patterns` are those of bot_rules_new, which lend it. */
+struct text bot_name_of(const struct conf_list *patterns, uint16_t name);
 
 struct bot_headers { /* absent: not sent */
 	struct text accept, accept_language, sec_fetch, sec_purpose;

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 
-#include "node/bot_tables.h"
+#include "node/bot.h"
 
 /* Atomic; nothing is ordered by them. */
 static _Atomic uint64_t counts[BOT_NAMES_MAX];
@@ -21,21 +21,34 @@ bot_counted(uint16_t name)
 	return name < BOT_NAMES_MAX ? atomic_load_explicit(&counts[name], memory_order_relaxed) : 0;
 }
 
-/* Names come from the packages, without quotes, backslashes and line ends: the generator sees
- * to it. */
-void
-bot_count_print(FILE *out)
+/* A label's value; names have no line ends. */
+static void
+print_name(struct text name, FILE *out)
 {
-	uint64_t n;
 	size_t i;
+
+	for (i = 0; i < name.len; i++) {
+		if (name.at[i] == '"' || name.at[i] == '\\')
+			fputc('\\', out);
+		fputc(name.at[i], out);
+	}
+}
+
+void
+bot_count_print(const struct conf_list *patterns, FILE *out)
+{
+	size_t names = bot_names_n + (patterns ? patterns->n : 0), i;
+	uint64_t n;
 
 	fputs("# HELP footfall_bots_total Events refused for their User-Agent, by the bot's name\n"
 	      "# TYPE footfall_bots_total counter\n",
 	      out);
-	for (i = 0; i < bot_names_n && i < BOT_NAMES_MAX; i++) {
+	for (i = 0; i < names && i < BOT_NAMES_MAX; i++) {
 		n = bot_counted((uint16_t)i);
-		if (n > 0 || i == 0)
-			fprintf(out, "footfall_bots_total{name=\"%s\"} %" PRIu64 "\n",
-				bot_name((uint16_t)i), n);
+		if (n == 0 && i > 0)
+			continue;
+		fputs("footfall_bots_total{name=\"", out);
+		print_name(bot_name_of(patterns, (uint16_t)i), out);
+		fprintf(out, "\"} %" PRIu64 "\n", n);
 	}
 }

@@ -153,6 +153,33 @@ def test_rebuild_comes_to_the_same_and_verify_finds_nothing(nodes):
     assert named(ask(central)) == crowd.of()
 
 
+def test_what_the_operators_patterns_find_has_their_name_everywhere(farm):
+    """Also where it has quotes, is longer than a name, or is the packaged list's own word."""
+    long = "A device in the hall of the third floor, left side, 9"
+    patterns = ["Our Kiosk", 'say "hi"', long, "Googlebot"]
+    central = farm.central(time_zone=ZONE).start()
+    agent = farm.agent("web-1", central, admit={"rate": "off", "bot_patterns": patterns}).start()
+    crowd = Crowd()
+    for n, pattern in enumerate(patterns, 2):
+        ua = f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_1) AppleWebKit/605 {pattern.upper()}/1.0"
+        crowd.beacons(agent, pattern[:47], ua, n)
+        crowd.datagrams(agent, pattern[:47], ua, 3 * n)
+    crowd.beacons(agent, "other", NAMELESS, 2)
+    metrics = agent.metrics()
+    for pattern in patterns:
+        label = pattern[:47].replace('"', '\\"')
+        assert metrics[f'footfall_bots_total{{name="{label}"}}'] == 4 * (patterns.index(pattern) + 2)
+    agent.kill()  # nothing of it was sealed
+    agent.start()
+    agent.flush()
+    assert named(ask(central)) == crowd.of()
+    central.stop()
+    central.run("verify")
+    central.run("rebuild")
+    central.start()
+    assert named(ask(central)) == crowd.of()
+
+
 def test_the_command_line_asks_the_same(nodes):
     central, agent, _ = nodes
     agent.start()

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "node/admit.h"
 #include "node/bot_count.h"
+#include "node/bot_tables.h"
 #include "proto/beacon.h"
 #include "stats/stats.h"
 
@@ -387,6 +388,7 @@ START_TEST(the_operators_patterns_decide)
 	start("admit.bot_patterns=kiosk admit.person_patterns=OurReader,chrome");
 	q = request(), q.ua = TEXT_LIT("Mozilla/5.0 (iPhone) KIOSK"), e = beacon(1);
 	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_BOT_USER_AGENT);
+	ck_assert_uint_eq(bot_counted((uint16_t)bot_names_n), 1);
 	q = request(), q.ua = TEXT_LIT("ourreader/1 kiosk bot"), e = beacon(1);
 	ck_assert_int_eq(admit_event(worker[0], &q, &e, NULL), REASON_ACCEPTED_FIRST);
 	q = request(), q.sec_fetch = TEXT_LIT("cors"), q.accept_language.len = 0, e = beacon(2);

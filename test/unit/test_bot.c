@@ -338,7 +338,7 @@ START_TEST(names_can_stand_in_a_label)
 {
 	size_t i;
 
-	ck_assert_uint_le(bot_names_n, BOT_NAMES_MAX);
+	ck_assert_uint_le(bot_names_n + 128, BOT_NAMES_MAX); /* with the operator's */
 	ck_assert_uint_ge(bot_names_n, 1000);
 	for (i = 0; i < bot_names_n; i++) {
 		ck_assert_msg(strlen(bot_name((uint16_t)i)) >= 2, "%s", bot_name((uint16_t)i));
@@ -363,7 +363,7 @@ START_TEST(met_bots_are_counted_by_name_and_printed)
 	bot_count(v.name);
 	bot_count(BOT_NAMES_MAX);
 	ck_assert_uint_eq(bot_counted(v.name), 2);
-	bot_count_print(out);
+	bot_count_print(NULL, out);
 	fclose(out);
 	ck_assert_ptr_nonnull(strstr(text, "\nfootfall_bots_total{name=\"bingbot\"} 2\n"));
 	ck_assert_ptr_nonnull(strstr(text, "\nfootfall_bots_total{name=\"other\"} 1\n"));
@@ -396,6 +396,57 @@ START_TEST(the_operator_adds_bots_and_people)
 	ck_assert_ptr_null(v.why);
 	ck_assert(!bot_user_agent(theirs, text_of(people[0])).believed);
 	bot_rules_free(theirs);
+}
+END_TEST
+
+/* The name of what `patterns` find in `ua`. */
+static struct text
+name_by(const struct conf_list *patterns, const char *ua)
+{
+	struct bot_rules *theirs;
+	struct bot_verdict v;
+
+	ck_assert_int_eq(bot_rules_new(BOT_SOURCE_ALL, patterns, NULL, &theirs), 0);
+	v = bot_user_agent(theirs, text_of(ua));
+	bot_rules_free(theirs);
+	return bot_name_of(patterns, v.name);
+}
+
+START_TEST(what_the_operators_pattern_finds_has_its_name)
+{
+	static char kiosk[] = "Kiosk", longer[] = "Kiosk 9", bot[] = "googlebot", other[] = "other",
+		    listed[] = "bingbot",
+		    cut[] = "0123456789012345678901234567890123456789012345678",
+		    same[] = "01234567890123456789012345678901234567890123456-and-more";
+	char *items[] = {kiosk, longer, bot, other, listed, cut, same};
+	const struct conf_list patterns = {items, 7};
+
+	ck_assert(text_is(name_by(&patterns, "Mozilla/5.0 (iPhone) KIOSK 8"), "Kiosk"));
+	ck_assert(text_is(name_by(&patterns, "Mozilla/5.0 (iPhone) kiosk 9"), "Kiosk 9"));
+	ck_assert(text_is(name_by(&patterns, "Googlebot-Image/1.0"), "googlebot"));
+	ck_assert(text_is(name_by(&patterns, "curl/8"), "curl"));
+	ck_assert(text_is(name_by(&patterns, "FictionalBot/1"), "other"));
+	ck_assert_uint_eq(name_by(&patterns, cut).len, BATCH_BOT_NAME_MAX);
+	/* names that were there before: one counter each */
+	ck_assert_ptr_eq(name_by(&patterns, "other/1").at, bot_name(0));
+	ck_assert_ptr_ne(name_by(&patterns, "bingbot/1").at, listed);
+	ck_assert_ptr_eq(name_by(&patterns, same).at, cut);
+}
+END_TEST
+
+START_TEST(an_operators_name_can_stand_in_a_label)
+{
+	static char quoted[] = "a \"b\\c";
+	char *items[] = {quoted}, *text = NULL;
+	const struct conf_list patterns = {items, 1};
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	bot_count((uint16_t)bot_names_n);
+	bot_count_print(&patterns, out);
+	fclose(out);
+	ck_assert_ptr_nonnull(strstr(text, "\nfootfall_bots_total{name=\"a \\\"b\\\\c\"} 1\n"));
+	free(text);
 }
 END_TEST
 
@@ -544,6 +595,8 @@ main(void)
 	tcase_add_test(t, names_can_stand_in_a_label);
 	tcase_add_test(t, met_bots_are_counted_by_name_and_printed);
 	tcase_add_test(t, the_operator_adds_bots_and_people);
+	tcase_add_test(t, what_the_operators_pattern_finds_has_its_name);
+	tcase_add_test(t, an_operators_name_can_stand_in_a_label);
 	tcase_add_test(t, the_operator_may_add_a_word_that_is_a_rule_already);
 	tcase_add_test(t, as_many_and_as_long_words_as_conf_allows_fit);
 	tcase_add_test(t, the_table_is_small);
