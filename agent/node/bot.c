@@ -278,7 +278,8 @@ has_contact(const struct reading *r, bool mozilla)
 
 	if ((r->marks & MARK_CONTACT) && !(r->marks & apps))
 		return true;
-	return (r->marks & MARK_DOMAIN) && !(r->marks & (MARK_PERSONAL | MARK_PLAYER));
+	return (r->marks & MARK_DOMAIN) &&
+	       !(r->marks & (MARK_PERSONAL | MARK_PLAYER | MARK_BRANDED));
 }
 
 /* No word told; what does the form tell? */

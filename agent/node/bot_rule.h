@@ -37,7 +37,8 @@ enum bot_mark {
 	MARK_DOMAIN = 1024,   /* a contact, but on a telephone: shops name their apps so */
 	MARK_PERSONAL = 2048, /* in a hand, on a sofa: its models and apps are called anything */
 	MARK_CONFIGURED = 4096,
-	MARK_TOOLBARS = 8192 /* Internet Explorer with what was added to it, addresses included */
+	MARK_TOOLBARS = 8192, /* Internet Explorer with what was added to it, addresses included */
+	MARK_BRANDED = 16384  /* with names that may be domains, but no address */
 };
 
 struct bot_rule {
