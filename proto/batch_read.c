@@ -1,5 +1,6 @@
 /* Reads a batch document. batch_decode walks everything once, the columns with the same read_block
  * that its callers' cursors use; what it returned 0 for can be walked without a further check. */
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 
@@ -362,18 +363,32 @@ batch_cursor_init(const struct batch *b, struct batch_cursor *ret_cursor)
 	ret_cursor->at = ret_cursor->block.n = 0;
 }
 
-static inline uint64_t
-load(const uint8_t *p, unsigned bytes)
+static inline uint32_t
+load_u32(const uint8_t *p)
 {
-	uint64_t v = 0;
-	unsigned i;
+	uint32_t v;
 
-	for (i = 0; i < bytes; i++) /* compilers make one load of it */
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
 }
 
-/* Most are one byte long; those of up to four take no loop. */
+static inline uint64_t
+load_u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+/* The four groups of seven bits below the top bits of bytes. */
+static inline uint32_t
+sevens(uint32_t v)
+{
+	return (v & 0x7f) | (v >> 1 & 0x3f80) | (v >> 2 & 0x1fc000) | (v >> 3 & 0xfe00000);
+}
+
+/* Those of up to four bytes take no loop. */
 static inline uint64_t
 next_varint(struct reader *r)
 {
@@ -384,7 +399,7 @@ next_varint(struct reader *r)
 		return r->base[r->at++];
 	if (r->len - r->at < 4)
 		return get_varint(r);
-	v = (uint32_t)load(r->base + r->at, 4);
+	v = load_u32(r->base + r->at);
 	ends = ~v & 0x80808080u;
 	if (ends == 0)
 		return get_varint(r);
@@ -393,7 +408,57 @@ next_varint(struct reader *r)
 	if (v >> last == 0) /* an over-long form */
 		r->bad = true;
 	r->at += last / 8 + 1;
-	return (v & 0x7f) | (v >> 1 & 0x3f80) | (v >> 2 & 0x1fc000) | (v >> 3 & 0xfe00000);
+	return sevens(v);
+}
+
+#define ENDS UINT64_C(0x8080808080808080)
+
+/* Two at a time, since where one begins is known only when the one before has ended. False, and
+ * nothing is read, where they are longer than four bytes or the column ends. */
+static inline bool
+next_two(struct reader *r, uint32_t *ret_v)
+{
+	uint64_t word, ends, rest, a, b;
+	unsigned first, second; /* bits up to their ends */
+
+	if (r->len - r->at < 8)
+		return false;
+	word = load_u64(r->base + r->at);
+	ends = ~word & ENDS;
+	rest = ends & (ends - 1);
+	if (rest == 0)
+		return false;
+	first = (unsigned)__builtin_ctzll(ends) + 1;
+	second = (unsigned)__builtin_ctzll(rest) + 1 - first;
+	if (first > 32 || second > 32)
+		return false;
+	a = word & (UINT64_MAX >> (64 - first));
+	b = word >> first & (UINT64_MAX >> (64 - second));
+	r->bad |= (first > 8 && a >> (first - 8) == 0) | (second > 8 && b >> (second - 8) == 0);
+	r->at += (first + second) / 8;
+	ret_v[0] = sevens((uint32_t)a);
+	ret_v[1] = sevens((uint32_t)b);
+	return true;
+}
+
+/* The next BATCH_BLOCK bytes when each is a number of its own, as in most columns, and then they
+ * are read; else NULL. */
+static const uint8_t *
+next_bytes(struct reader *r)
+{
+	const uint8_t *at;
+	uint8_t all = 0;
+	unsigned i;
+
+	if (r->len - r->at < BATCH_BLOCK)
+		return NULL;
+	at = r->base + r->at;
+	for (i = 0; i < BATCH_BLOCK; i++)
+		all |= at[i];
+	if (all >= 0x80)
+		return NULL;
+	r->at += BATCH_BLOCK;
+	return at;
 }
 
 static inline uint64_t
@@ -406,29 +471,37 @@ static void
 read_deltas(struct reader *column, uint32_t n, int64_t *last, int64_t *ret_v)
 {
 	struct reader r = *column;
+	const uint8_t *byte = n == BATCH_BLOCK ? next_bytes(&r) : NULL;
 	uint64_t at = (uint64_t)*last;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		at += zigzag(next_varint(&r));
+		at += zigzag(byte ? byte[i] : next_varint(&r));
 		ret_v[i] = (int64_t)at;
 	}
 	*last = (int64_t)at;
 	*column = r;
 }
 
-/* Indexes of 32 bits; larger ones are bad. */
+/* Numbers of 32 bits; larger ones are bad. */
 static void
-read_indexes(struct reader *column, uint32_t n, uint32_t *ret_index)
+read_numbers(struct reader *column, uint32_t n, uint32_t *ret_v)
 {
 	struct reader r = *column;
+	const uint8_t *byte = n == BATCH_BLOCK ? next_bytes(&r) : NULL;
 	uint64_t v, all = 0;
 	uint32_t i;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; byte && i < BATCH_BLOCK; i++)
+		ret_v[i] = byte[i];
+	for (; i < n; i++) {
+		while (n - i >= 2 && next_two(&r, ret_v + i))
+			i += 2;
+		if (i == n)
+			break;
 		v = next_varint(&r);
 		all |= v;
-		ret_index[i] = (uint32_t)v;
+		ret_v[i] = (uint32_t)v;
 	}
 	r.bad |= all > UINT32_MAX;
 	*column = r;
@@ -439,23 +512,20 @@ read_indexes(struct reader *column, uint32_t n, uint32_t *ret_index)
 static void
 read_seen(struct reader *column, uint32_t n, bool none, uint32_t *seen, uint32_t *ret_which)
 {
-	struct reader r = *column;
-	uint32_t count = *seen, i;
-	uint64_t code;
+	uint32_t count = *seen, bad = 0, code, i;
 
+	read_numbers(column, n, ret_which);
 	for (i = 0; i < n; i++) {
-		code = next_varint(&r);
-		if (none && code == 0) {
-			ret_which[i] = 0;
+		code = ret_which[i];
+		if (none && code == 0)
 			continue;
-		}
 		code -= none;
-		r.bad |= code > count;
-		ret_which[i] = (code ? count - (uint32_t)code : count) + none;
+		bad |= code > count;
+		ret_which[i] = count - code + none;
 		count += code == 0;
 	}
+	column->bad |= bad;
 	*seen = count;
-	*column = r;
 }
 
 /* 8 bytes of the column for every event that has the flag. */
@@ -470,7 +540,7 @@ read_flagged(struct reader *column, const struct batch_block *b, unsigned flag, 
 		if (!(b->flags[i] & flag))
 			continue;
 		at = get_bytes(column, 8);
-		ret_bits[i] = at ? load(at, 8) : 0;
+		ret_bits[i] = at ? load_u64(at) : 0;
 	}
 }
 
@@ -500,10 +570,10 @@ read_block(struct batch_cursor *c)
 		return false;
 	read_deltas(&col[COLUMN_TS], n, &c->ts_ms, b->ts_ms);
 	read_seen(&col[COLUMN_VISITOR], n, false, &c->visitors, b->visitor);
-	read_indexes(&col[COLUMN_CONTENT], n, b->content);
-	read_indexes(&col[COLUMN_NAME], n, b->name);
-	read_indexes(&col[COLUMN_REFERRER], n, b->referrer);
-	read_indexes(&col[COLUMN_COUNTRY], n, b->country);
+	read_numbers(&col[COLUMN_CONTENT], n, b->content);
+	read_numbers(&col[COLUMN_NAME], n, b->name);
+	read_numbers(&col[COLUMN_REFERRER], n, b->referrer);
+	read_numbers(&col[COLUMN_COUNTRY], n, b->country);
 	read_deltas(&col[COLUMN_SALT], n, &c->salt_id, b->salt_id);
 	read_seen(&col[COLUMN_SESSION], n, true, &c->sessions, b->session);
 	read_flagged(&col[COLUMN_EVENT_TAG], b, BATCH_FLAG_TAG, b->event_tag);
@@ -521,7 +591,7 @@ batch_next_block(struct batch_cursor *c)
 static uint64_t
 number_of(const struct reader *list, uint32_t which)
 {
-	return load(list->base + (size_t)which * 8, 8);
+	return load_u64(list->base + (size_t)which * 8);
 }
 
 bool
