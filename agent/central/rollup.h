@@ -9,8 +9,8 @@
  * dimensions are stored by their numbers: append to the enums, never reorder.
  *
  * Threads:  one grouping at a time per struct rollup_group.
- * Memory:   while grouping 50 bytes an event, and with the rows that a batch touches; freed with the
- *           group.
+ * Memory:   while grouping 16 bytes an event, 44 a visitor of the batch and 80 a content, and the rows
+ *           that the batch touches; freed with the group.
  */
 #ifndef CENTRAL_ROLLUP_H
 #define CENTRAL_ROLLUP_H

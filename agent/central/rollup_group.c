@@ -7,7 +7,6 @@
  * and need no table at all. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/radix.h"
 #include "central/rollup_internal.h"
@@ -44,15 +43,23 @@ part(uint64_t v, unsigned which)
 	return (uint32_t)(v >> (2 - which) * PART_BITS) & ((1u << PART_BITS) - 1);
 }
 
-struct seen {
-	uint32_t visitor, content; /* numbers in order of hash and of key */
-	uint32_t combination;
-	uint32_t hour : 31, repeat : 1;
-};
+/* An event in one word, so that sorting moves little: numbers of its content and its visitor, in the
+ * order of keys and of hashes, its combination, and whether it is a repeat. */
+#define NUMBER_BITS 20
+#define COMBINATION_AT 1
+#define VISITOR_AT (COMBINATION_AT + NUMBER_BITS)
+#define CONTENT_AT (VISITOR_AT + NUMBER_BITS)
+_Static_assert(BATCH_EVENTS_MAX <= 1u << NUMBER_BITS, "nothing is more often than events");
+
+static inline uint32_t
+number_at(uint64_t event, unsigned at)
+{
+	return (uint32_t)(event >> at) & ((1u << NUMBER_BITS) - 1);
+}
 
 /* In the order in which they came: sums are made in that order. */
 struct valued {
-	uint32_t content, combination, hour;
+	uint32_t content, combination;
 	double value;
 };
 
@@ -61,9 +68,9 @@ struct grouping {
 	const struct batch *batch;
 	uint64_t *hash;       /* distinct visitors, ascending: by number */
 	uint32_t *visitor_no; /* by index in the batch */
-	struct seen *seen, *spare;
+	uint64_t *event, *spare;
 	uint32_t events;
-	uint32_t *at;               /* for each key of a sort; then the first row of each content */
+	uint32_t *at;               /* of each hour of a sort; then the first row of each content */
 	uint32_t *hour_rank, hours; /* in the order of time */
 	struct combination *combinations;
 	uint32_t combinations_n, combinations_cap;
@@ -179,12 +186,11 @@ classes_of(const struct batch_block *b, uint32_t i)
 }
 
 static int
-keep_value(struct grouping *w, const struct seen *s, double value)
+keep_value(struct grouping *w, uint32_t content, uint32_t combination, double value)
 {
 	if (rollup_grow((void **)&w->valued, w->valued_n, &w->valued_cap, sizeof(*w->valued)) < 0)
 		return -ENOMEM;
-	w->valued[w->valued_n++] =
-	    (struct valued){s->content, s->combination, (uint32_t)s->hour, value};
+	w->valued[w->valued_n++] = (struct valued){content, combination, value};
 	return 0;
 }
 
@@ -192,7 +198,6 @@ static inline int
 read_event(struct grouping *w, const struct batch_block *b, uint32_t i,
 	   const struct group_content *c)
 {
-	struct seen *s = &w->seen[w->events];
 	bool repeat = b->flags[i] & BATCH_FLAG_REPEAT;
 	uint32_t hour, combination;
 	int err = group_hour(w->g, b->ts_ms[i], &hour);
@@ -205,10 +210,12 @@ read_event(struct grouping *w, const struct batch_block *b, uint32_t i,
 		return err;
 	w->combinations[combination].events++;
 	w->combinations[combination].repeats += repeat;
-	*s = (struct seen){w->visitor_no[b->visitor[i]], c->no, combination, hour & INT32_MAX,
-			   repeat};
-	w->events++;
-	return b->flags[i] & BATCH_FLAG_VALUE ? keep_value(w, s, batch_block_value(b, i)) : 0;
+	w->event[w->events++] = (uint64_t)c->no << CONTENT_AT |
+				(uint64_t)w->visitor_no[b->visitor[i]] << VISITOR_AT |
+				(uint64_t)combination << COMBINATION_AT | repeat;
+	return b->flags[i] & BATCH_FLAG_VALUE
+		   ? keep_value(w, c->no, combination, batch_block_value(b, i))
+		   : 0;
 }
 
 /* Contents first: so that the processor waits for the memory of many at a time. */
@@ -244,42 +251,84 @@ read_events(struct grouping *w, const uint8_t *skip)
 
 /* -- sorting -- */
 
-enum by { BY_VISITOR, BY_HOUR, BY_CONTENT };
-
 static inline uint32_t
-key_of(const struct grouping *w, const struct seen *s, enum by by)
+hour_of(const struct grouping *w, uint64_t event)
 {
-	return by == BY_VISITOR ? s->visitor : by == BY_HOUR ? w->hour_rank[s->hour] : s->content;
+	return part(w->combinations[number_at(event, COMBINATION_AT)].place, 0);
 }
 
-/* By a number below `keys`, those of one number in the order in which they are. */
-static inline void
-sort_seen(struct grouping *w, enum by by, uint32_t keys)
+static void
+swap_events(struct grouping *w)
 {
-	struct seen *from = w->seen, *to = w->spare;
+	uint64_t *swap = w->event;
+
+	w->event = w->spare;
+	w->spare = swap;
+}
+
+/* What counts, in turn, become: the places of the first of each. */
+static void
+places(uint32_t *count, uint32_t n)
+{
+	uint32_t at = 0, i, of_value;
+
+	for (i = 0; i < n; i++) {
+		of_value = count[i];
+		count[i] = at;
+		at += of_value;
+	}
+}
+
+#define DIGIT_BITS (NUMBER_BITS / 2)
+#define DIGITS (1u << DIGIT_BITS)
+
+static void
+sort_by_digit(struct grouping *w, unsigned at)
+{
+	const uint64_t *from = w->event;
+	uint64_t *to = w->spare;
+	uint32_t count[DIGITS] = {0}, i;
+
+	for (i = 0; i < w->events; i++)
+		count[from[i] >> at & (DIGITS - 1)]++;
+	places(count, DIGITS);
+	for (i = 0; i < w->events; i++)
+		to[count[from[i] >> at & (DIGITS - 1)]++] = from[i];
+	swap_events(w);
+}
+
+/* By the number at this place, those of one number in the order in which they are. In two steps:
+ * each has fewer places to write to than the processor's first cache and table of pages hold. */
+static void
+sort_by_number(struct grouping *w, unsigned at)
+{
+	sort_by_digit(w, at);
+	sort_by_digit(w, at + DIGIT_BITS);
+}
+
+static void
+sort_by_hour(struct grouping *w)
+{
+	const uint64_t *from = w->event;
 	uint32_t i;
 
-	memset(w->at, 0, ((size_t)keys + 1) * sizeof(*w->at));
+	memset(w->at, 0, (size_t)w->hours * sizeof(*w->at));
 	for (i = 0; i < w->events; i++)
-		w->at[key_of(w, &from[i], by) + 1]++;
-	for (i = 0; i < keys; i++)
-		w->at[i + 1] += w->at[i];
+		w->at[w->hour_rank[hour_of(w, from[i])]]++;
+	places(w->at, w->hours);
 	for (i = 0; i < w->events; i++)
-		to[w->at[key_of(w, &from[i], by)]++] = from[i];
-	w->seen = to;
-	w->spare = from;
+		w->spare[w->at[w->hour_rank[hour_of(w, from[i])]]++] = from[i];
+	swap_events(w);
 }
 
 static int
 prepare_sorts(struct grouping *w)
 {
-	uint32_t keys = w->batch->visitors;
+	uint32_t keys = w->batch->contents;
 
 	w->hours = w->g->periods_n; /* there are no others yet */
 	if (keys < w->hours)
 		keys = w->hours;
-	if (keys < w->batch->contents)
-		keys = w->batch->contents;
 	w->at = malloc(((size_t)keys + 1) * sizeof(*w->at));
 	w->hour_rank = group_period_ranks(w->g);
 	return w->at && w->hour_rank ? 0 : -ENOMEM;
@@ -350,8 +399,8 @@ add_visitors(struct grouping *w)
 	int err = 0;
 
 	for (i = 0; i < w->events && !err; i++) {
-		c = &w->combinations[w->seen[i].combination];
-		visitor = w->seen[i].visitor;
+		c = &w->combinations[number_at(w->event[i], COMBINATION_AT)];
+		visitor = number_at(w->event[i], VISITOR_AT);
 		if (c->seen == visitor + 1)
 			continue;
 		c->seen = visitor + 1;
@@ -389,18 +438,18 @@ make_content(struct grouping *w, uint32_t from, uint32_t until, uint64_t *hashes
 	     uint32_t *ret_hashes)
 {
 	const struct names *names = &w->g->names;
-	const struct seen *s = w->seen;
-	uint32_t site = names->content[names->content_index[s[from].content]].site;
-	uint32_t n = 0, repeats = 0, i, row;
+	const uint64_t *e = w->event;
+	uint32_t content = number_at(e[from], CONTENT_AT), n = 0, repeats = 0, i, row;
+	uint32_t site = names->content[names->content_index[content]].site;
 	struct group_row *r;
-	int err = group_row_append(w->g, s[from].hour, DIM_CONTENT, site, s[from].content, &row);
+	int err = group_row_append(w->g, hour_of(w, e[from]), DIM_CONTENT, site, content, &row);
 
 	if (err)
 		return err;
-	for (i = from; i < until; i++) {
-		repeats += s[i].repeat;
-		if (i == from || s[i].visitor != s[i - 1].visitor)
-			hashes[n++] = w->hash[s[i].visitor];
+	for (i = from; i < until; i++) { /* the last event of each visitor keeps its place */
+		repeats += e[i] & 1;
+		hashes[n] = w->hash[number_at(e[i], VISITOR_AT)];
+		n += i + 1 == until || (e[i] ^ e[i + 1]) >> VISITOR_AT;
 	}
 	r = &w->g->rows[row];
 	r->row.events = until - from;
@@ -410,24 +459,32 @@ make_content(struct grouping *w, uint32_t from, uint32_t until, uint64_t *hashes
 	return err;
 }
 
+static uint32_t
+content_end(const struct grouping *w, uint32_t from)
+{
+	const uint64_t *e = w->event;
+	uint32_t until = from + 1, hour = hour_of(w, e[from]);
+
+	while (until < w->events && (e[until] ^ e[from]) >> CONTENT_AT == 0 &&
+	       (w->hours == 1 || hour_of(w, e[until]) == hour))
+		until++;
+	return until;
+}
+
 /* Events are sorted by content, hour and visitor. */
 static int
 make_contents(struct grouping *w)
 {
 	struct rollup_group *g = w->g;
 	uint32_t from, until, hashes = 0, n = 0, content = 0;
-	const struct seen *s = w->seen;
 	int err = 0;
 
 	g->contents_from = g->rows_n;
-	g->hashes = malloc(((size_t)w->events + 1) * sizeof(*g->hashes));
-	if (!g->hashes)
-		return -ENOMEM;
+	g->hashes = w->spare; /* nothing is sorted any more */
+	w->spare = NULL;
 	for (from = 0; from < w->events && !err; from = until) {
-		for (until = from + 1; until < w->events; until++)
-			if (s[until].content != s[from].content || s[until].hour != s[from].hour)
-				break;
-		while (content <= s[from].content)
+		until = content_end(w, from);
+		while (content <= number_at(w->event[from], CONTENT_AT))
 			w->at[content++] = g->rows_n;
 		err = make_content(w, from, until, g->hashes + hashes, &n);
 		hashes += n;
@@ -456,11 +513,15 @@ content_row(const struct grouping *w, uint32_t content, uint32_t hour)
 static void
 add_contents_values(struct grouping *w)
 {
+	const struct valued *v;
 	uint32_t i;
 
-	for (i = 0; i < w->valued_n; i++)
-		rollup_row_add_value(content_row(w, w->valued[i].content, w->valued[i].hour),
-				     w->valued[i].value);
+	for (i = 0; i < w->valued_n; i++) {
+		v = &w->valued[i];
+		rollup_row_add_value(
+		    content_row(w, v->content, part(w->combinations[v->combination].place, 0)),
+		    v->value);
+	}
 }
 
 /* -- the whole -- */
@@ -472,7 +533,7 @@ group_others(struct grouping *w)
 
 	if (err)
 		return err;
-	sort_seen(w, BY_VISITOR, w->batch->visitors);
+	sort_by_number(w, VISITOR_AT);
 	err = add_visitors(w);
 	add_values(w);
 	return err;
@@ -484,31 +545,14 @@ group_contents(struct grouping *w)
 	int err;
 
 	if (w->hours > 1)
-		sort_seen(w, BY_HOUR, w->hours);
-	sort_seen(w, BY_CONTENT, w->batch->contents);
-	err = make_contents(w);
+		sort_by_hour(w);
+	sort_by_number(w, CONTENT_AT);
+	err = group_rows_reserve(w->g, w->batch->contents);
+	if (!err)
+		err = make_contents(w);
 	if (!err)
 		add_contents_values(w);
 	return err;
-}
-
-#define HUGE_PAGE ((size_t)2 << 20)
-
-/* Large and soon gone: in huge pages, where the kernel has them, it costs no fault for every
- * 4 KiB. */
-static struct seen *
-seen_new(uint32_t events)
-{
-	size_t bytes = ((size_t)events + 1) * sizeof(struct seen);
-	struct seen *s;
-
-	if (bytes < HUGE_PAGE)
-		return malloc(bytes);
-	bytes = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-	s = aligned_alloc(HUGE_PAGE, bytes);
-	if (s)
-		(void)madvise(s, bytes, MADV_HUGEPAGE);
-	return s;
 }
 
 static int
@@ -518,9 +562,9 @@ group(struct grouping *w, const uint8_t *skip)
 
 	if (!err)
 		err = load_visitors(w);
-	w->seen = seen_new(w->batch->events);
-	w->spare = seen_new(w->batch->events);
-	if (!err && (!w->seen || !w->spare))
+	w->event = rollup_alloc(((size_t)w->batch->events + 1) * sizeof(*w->event));
+	w->spare = rollup_alloc(((size_t)w->batch->events + 1) * sizeof(*w->spare));
+	if (!err && (!w->event || !w->spare))
 		err = -ENOMEM;
 	if (!err)
 		err = read_events(w, skip);
@@ -542,7 +586,7 @@ grouping_fini(struct grouping *w)
 {
 	free(w->hash);
 	free(w->visitor_no);
-	free(w->seen);
+	free(w->event);
 	free(w->spare);
 	free(w->at);
 	free(w->hour_rank);

@@ -14,6 +14,10 @@
 
 #define NONE UINT32_MAX
 
+/* As malloc, for what is large and soon gone: in huge pages, where the kernel has them, it costs no
+ * fault for every 4 KiB. */
+void *rollup_alloc(size_t bytes);
+
 /* Room for one element more behind n; doubles. */
 int rollup_grow(void **at, uint32_t n, uint32_t *cap, size_t size);
 
@@ -118,6 +122,9 @@ int group_hour(struct rollup_group *g, int64_t t_ms, uint32_t *ret_period);
 /* Place of each period in the order of time, within its grain; the caller frees. NULL:
  * no memory. */
 uint32_t *group_period_ranks(const struct rollup_group *g);
+
+/* Room for so many rows more, before they are appended. */
+int group_rows_reserve(struct rollup_group *g, uint32_t rows);
 
 /* Finds the row or makes it. */
 int group_row(struct rollup_group *g, uint32_t period, enum dim dim, uint32_t site, uint32_t value,

@@ -1,5 +1,6 @@
 /* A text of the batch is looked at once per dictionary entry; rows are made and found
  * by numbers. */
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -52,15 +53,13 @@ texts_fini(struct texts *d)
 static uint64_t
 eight_bytes(struct text t, size_t from)
 {
-	uint8_t bytes[8] = {0};
 	uint64_t v = 0;
-	unsigned i;
 
-	if (from < t.len)
-		memcpy(bytes, t.at + from, t.len - from < 8 ? t.len - from : 8);
-	for (i = 0; i < 8; i++) /* compilers make one swap of it */
-		v = v << 8 | bytes[i];
-	return v;
+	if (from + sizeof(v) <= t.len)
+		memcpy(&v, t.at + from, sizeof(v));
+	else if (from < t.len)
+		memcpy(&v, t.at + from, t.len - from);
+	return be64toh(v);
 }
 
 /* Sorts items by the texts that their indexes name, whose first `from` bytes are the same: by the

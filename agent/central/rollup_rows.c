@@ -6,11 +6,27 @@
  * day lies together, and a day with one such row shares it. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "central/rollup_internal.h"
 #include "proto/ua_class.h"
 
 #define QUARTER_MS INT64_C(900000)
+#define HUGE_PAGE ((size_t)2 << 20)
+
+void *
+rollup_alloc(size_t bytes)
+{
+	void *p;
+
+	if (bytes < HUGE_PAGE)
+		return malloc(bytes);
+	bytes = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	p = aligned_alloc(HUGE_PAGE, bytes);
+	if (p)
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
+}
 
 int
 rollup_grow(void **at, uint32_t n, uint32_t *cap, size_t size)
@@ -162,6 +178,25 @@ row_hash(const void *ctx, uint32_t i)
 	const struct group_row *r = &((const struct rollup_group *)ctx)->rows[i];
 
 	return row_key_hash(r->period, r->dim, r->site, r->value);
+}
+
+int
+group_rows_reserve(struct rollup_group *g, uint32_t rows)
+{
+	size_t need = (size_t)g->rows_n + rows;
+	struct group_row *r;
+
+	if (need <= g->rows_cap)
+		return 0;
+	r = need <= UINT32_MAX ? rollup_alloc(need * sizeof(*r)) : NULL;
+	if (!r)
+		return -ENOMEM;
+	if (g->rows_n)
+		memcpy(r, g->rows, g->rows_n * sizeof(*r));
+	free(g->rows);
+	g->rows = r;
+	g->rows_cap = (uint32_t)need;
+	return 0;
 }
 
 int
@@ -428,10 +463,10 @@ int
 group_sort(struct rollup_group *g)
 {
 	uint32_t n = g->contents_from + g->contents.n;
-	struct ref *all = malloc(((size_t)n + 1) * sizeof(*all));
+	struct ref *all = rollup_alloc(((size_t)n + 1) * sizeof(*all));
 	int err = -ENOMEM;
 
-	g->order.at = malloc(((size_t)n + 1) * sizeof(*all));
+	g->order.at = rollup_alloc(((size_t)n + 1) * sizeof(*all));
 	if (all && g->order.at) {
 		collect(g, all);
 		err = sort_by_period(g, all, n, g->order.at);
