@@ -93,7 +93,21 @@ http_guard_begin(struct http_guard *g, const char *method, struct text target, c
 	return http_is_token(text_of(method)) || http_guard_refuse(g, "the method is no token");
 }
 
-/* One header line. False when it is refused, with g->fault. */
+/* What a whole line says; name is a token, value has no control character. False when it is refused,
+ * with g->fault. */
+static inline bool
+http_guard_rule(struct http_guard *g, struct text name, struct text value)
+{
+	if (HTTP_NAME_IS(name, "content-length"))
+		return http_guard_see_length(g, value);
+	if (HTTP_NAME_IS(name, "transfer-encoding"))
+		return http_guard_see_coding(g, value);
+	if (HTTP_NAME_IS(name, "host"))
+		return http_guard_see_host(g, value);
+	return true;
+}
+
+/* One header line of libmicrohttpd's. False when it is refused, with g->fault. */
 static inline bool
 http_guard_see(struct http_guard *g, struct text name, struct text value)
 {
@@ -104,13 +118,7 @@ http_guard_see(struct http_guard *g, struct text name, struct text value)
 		return http_guard_refuse(g, "a header's name is no token");
 	if (http_has_control(value))
 		return http_guard_refuse(g, "a header holds a control character");
-	if (HTTP_NAME_IS(name, "content-length"))
-		return http_guard_see_length(g, value);
-	if (HTTP_NAME_IS(name, "transfer-encoding"))
-		return http_guard_see_coding(g, value);
-	if (HTTP_NAME_IS(name, "host"))
-		return http_guard_see_host(g, value);
-	return true;
+	return http_guard_rule(g, name, value);
 }
 
 /* After the last line: what only shows in the whole. head_len: of the head, where its lines must be

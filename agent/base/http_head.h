@@ -18,6 +18,8 @@
 #ifndef BASE_HTTP_HEAD_H
 #define BASE_HTTP_HEAD_H
 
+#include <endian.h>
+
 #include "base/text.h"
 
 struct http_head {
@@ -78,9 +80,9 @@ http_head_done(const struct http_head *h, size_t len)
 	       h->next[1] == '\0';
 }
 
-/* tchar of RFC 9110, section 5.6.2 */
-static inline bool
-http_is_token(struct text t)
+/* Where a run of tchar (RFC 9110, section 5.6.2) that begins at `at` ends: at most at end. */
+static inline const char *
+http_token_end(const char *at, const char *end)
 {
 	static const bool ok[256] = {
 	    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
@@ -94,41 +96,50 @@ http_is_token(struct text t)
 	    ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1,  ['T'] = 1, ['U'] = 1,
 	    ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
 	};
-	size_t i;
 
-	for (i = 0; i < t.len; i++)
-		if (!ok[(uint8_t)t.at[i]])
-			return false;
-	return t.len > 0;
+	while (at < end && ok[(uint8_t)*at])
+		at++;
+	return at;
 }
 
-/* Whether one of eight bytes may be a control character (a tab is one of those that may). */
 static inline bool
-http_may_be_control(uint64_t x)
+http_is_token(struct text t)
+{
+	return t.len > 0 && http_token_end(t.at, t.at + t.len) == t.at + t.len;
+}
+
+/* Where the first control character other than a tab stands: at most at end. */
+static inline const char *
+http_control(const char *at, const char *end)
 {
 	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
-	uint64_t below_blank = (x - 0x20 * ones) & ~x;
-	uint64_t deletes = x ^ 0x7f * ones;
+	uint64_t x, below_blank, deletes;
 
-	return ((below_blank | ((deletes - ones) & ~deletes)) & tops) != 0;
+	while (end - at >= 8) {
+		memcpy(&x, at, 8);
+		x = le64toh(x);
+		/* a borrow may mark bytes above the first that is meant, never below */
+		below_blank = (x - 0x20 * ones) & ~x;
+		deletes = x ^ 0x7f * ones;
+		x = (below_blank | ((deletes - ones) & ~deletes)) & tops;
+		if (!x) {
+			at += 8;
+			continue;
+		}
+		at += __builtin_ctzll(x) / 8;
+		if (*at != '\t')
+			return at;
+		at++;
+	}
+	while (at < end && (((uint8_t)*at >= 0x20 && *at != 0x7f) || *at == '\t'))
+		at++;
+	return at;
 }
 
-/* Other than a tab. */
 static inline bool
 http_has_control(struct text t)
 {
-	size_t i = 0;
-	uint64_t x;
-
-	for (; i + 8 <= t.len; i += 8) {
-		memcpy(&x, t.at + i, 8);
-		if (http_may_be_control(x))
-			break;
-	}
-	for (; i < t.len; i++)
-		if (((uint8_t)t.at[i] < 0x20 && t.at[i] != '\t') || t.at[i] == 0x7f)
-			return true;
-	return false;
+	return http_control(t.at, t.at + t.len) < t.at + t.len;
 }
 
 /* A target that programs read alike: no blank or control character, and no "%00", which would end

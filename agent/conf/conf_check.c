@@ -83,10 +83,12 @@ is_url(const char *text, bool with_path)
 	return with_path || !strpbrk(host, "/?#");
 }
 
+#define ORIGIN_MAX 512 /* of any name there is; answers repeat it */
+
 static bool
 is_origin(const char *text)
 {
-	return strcmp(text, "*") == 0 || is_url(text, false);
+	return strcmp(text, "*") == 0 || (strlen(text) <= ORIGIN_MAX && is_url(text, false));
 }
 
 static bool

@@ -95,10 +95,8 @@ header_set_init(struct header_set *h, char *join, struct text country_name)
 bool
 header_see(struct header_set *h, struct text name, struct text value)
 {
-	if (!http_guard_see(&h->guard, name, value))
+	if (!http_guard_rule(&h->guard, name, value))
 		return false;
-	if (!value.at)
-		value.at = "";
 	if (h->country_name.len == name.len && name.len > 0 &&
 	    strncasecmp(h->country_name.at, name.at, name.len) == 0)
 		h->country = value; /* the last one is the nearest proxy's */

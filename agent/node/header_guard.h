@@ -34,8 +34,8 @@ struct header_set {
 /* join: HEADER_JOIN_MAX bytes, lent while the texts are used. country_name: absent for none. */
 void header_set_init(struct header_set *h, char *join, struct text country_name);
 
-/* One header line, between http_guard_begin and http_guard_done of h->guard. False when it is
- * refused, with h->guard.fault. */
+/* One header line, before http_guard_done of h->guard; name is a token, value has no control
+ * character. False when it is refused, with h->guard.fault. */
 bool header_see(struct header_set *h, struct text name, struct text value);
 
 #endif

@@ -1,18 +1,17 @@
 /* ingest_http.h -- beacons from browsers, over HTTP.
  *
- * Takes requests; hands decoded events to admit and answers by its verdict. The first TCP address
- * of http.listen is shared by all workers (SO_REUSEPORT); connections to further addresses, unix
- * sockets and sockets that the service manager passed (base/passed.h: named "http", or bound to an
- * address of http.listen) are accepted by one thread and dealt out to the worker with the fewest.
+ * Takes requests (HTTP/1.1 and 1.0, see http_request.h); hands decoded events to admit and answers
+ * by its verdict. Every worker has a socket of its own for each TCP address of http.listen
+ * (SO_REUSEPORT); unix sockets, and sockets that the service manager passed (base/passed.h: named
+ * "http", or bound to an address of http.listen), are shared, and their connections dealt out to
+ * the worker with the fewest.
  *
- * Threads:  one libmicrohttpd daemon with one thread per worker, and one that accepts for further
- *           addresses and cuts off requests that take too long.
- * Memory:   per worker http.connections connections of http.connection_memory bytes at most, taken
- *           when they come; bodies are read where they arrived, split ones into a pool of as many
- *           2 KiB buffers.
- *           One address holds http.connections_per_address of them, which costs a fixed 256 KiB.
- * Errors:   what clients can cause is answered and counted; libmicrohttpd's own messages are logged
- *           once a second at most.
+ * Threads:  one per worker, which owns its connections: an epoll loop, edge-triggered.
+ * Memory:   per worker http.connections connections of 200 bytes; one whose request has come in
+ *           part, or whose answer waits for room in its socket, holds http.connection_memory and
+ *           1.3 KiB until that is over. One address holds http.connections_per_address connections,
+ *           which costs a fixed 256 KiB.
+ * Errors:   what clients can cause is answered and counted, never logged one by one.
  */
 #ifndef NODE_INGEST_HTTP_H
 #define NODE_INGEST_HTTP_H

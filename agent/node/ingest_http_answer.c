@@ -4,30 +4,30 @@
 #include <stdlib.h>
 
 #define RETRY_BUSY "30" /* a spool or journal that is full does not empty within seconds */
+#define SENTENCE_MAX (HTTP_ANSWER_MAX - HTTP_HEAD_MAX) /* a body with one */
 #define FAILED(sentence) "{\"success\":false,\"error\":\"" sentence "\"}"
 
 static const struct {
 	unsigned status;
 	const char *body;
-	const char *header, *value; /* one of its own, or NULL */
+	const char *headers; /* of its own */
 } table[ANSWER_N] = {
-    [ANSWER_TRACKED] = {MHD_HTTP_OK, "{\"success\":true,\"tracked\":true}", NULL, NULL},
-    [ANSWER_UNTRACKED] = {MHD_HTTP_OK, "{\"success\":true,\"tracked\":false}", NULL, NULL},
-    [ANSWER_INVALID] = {MHD_HTTP_BAD_REQUEST, FAILED("invalid event"), NULL, NULL},
-    [ANSWER_BAD_HEADERS] = {MHD_HTTP_BAD_REQUEST, FAILED("malformed request headers"), NULL, NULL},
-    [ANSWER_NOT_FOUND] = {MHD_HTTP_NOT_FOUND, FAILED("nothing is served here"), NULL, NULL},
-    [ANSWER_NOT_POST] = {MHD_HTTP_METHOD_NOT_ALLOWED, FAILED("only POST and OPTIONS are allowed"),
-			 "Allow", "POST, OPTIONS"},
-    [ANSWER_NOT_GET] = {MHD_HTTP_METHOD_NOT_ALLOWED, FAILED("only GET and HEAD are allowed"),
-			"Allow", "GET, HEAD"},
-    [ANSWER_NO_LENGTH] = {MHD_HTTP_LENGTH_REQUIRED, FAILED("Content-Length is required"), NULL,
-			  NULL},
-    [ANSWER_TOO_LARGE] = {MHD_HTTP_CONTENT_TOO_LARGE, FAILED("the body is larger than 2048 bytes"),
-			  NULL, NULL},
-    [ANSWER_LIMITED] = {MHD_HTTP_TOO_MANY_REQUESTS, FAILED("too many events from this address"),
-			NULL, NULL},
-    [ANSWER_BUSY] = {MHD_HTTP_SERVICE_UNAVAILABLE, FAILED("not now"), "Retry-After", RETRY_BUSY},
-    [ANSWER_PREFLIGHT] = {MHD_HTTP_NO_CONTENT, "", NULL, NULL},
+    [ANSWER_TRACKED] = {200, "{\"success\":true,\"tracked\":true}", ""},
+    [ANSWER_UNTRACKED] = {200, "{\"success\":true,\"tracked\":false}", ""},
+    [ANSWER_INVALID] = {400, FAILED("invalid event"), ""},
+    [ANSWER_BAD_HEADERS] = {400, FAILED("malformed request headers"), ""},
+    [ANSWER_BAD_VERSION] = {505, FAILED("only HTTP/1.1 and 1.0 are spoken"), ""},
+    [ANSWER_LONG_TARGET] = {414, FAILED("the request line is too long"), ""},
+    [ANSWER_LONG_HEADERS] = {431, FAILED("the request headers are too large"), ""},
+    [ANSWER_NOT_FOUND] = {404, FAILED("nothing is served here"), ""},
+    [ANSWER_NOT_POST] = {405, FAILED("only POST and OPTIONS are allowed"),
+			 "Allow: POST, OPTIONS\r\n"},
+    [ANSWER_NOT_GET] = {405, FAILED("only GET and HEAD are allowed"), "Allow: GET, HEAD\r\n"},
+    [ANSWER_NO_LENGTH] = {411, FAILED("Content-Length is required"), ""},
+    [ANSWER_TOO_LARGE] = {413, FAILED("the body is larger than 2048 bytes"), ""},
+    [ANSWER_LIMITED] = {429, FAILED("too many events from this address"), ""},
+    [ANSWER_BUSY] = {503, FAILED("not now"), "Retry-After: " RETRY_BUSY "\r\n"},
+    [ANSWER_PREFLIGHT] = {204, "", ""},
 };
 
 /* Seconds that a 429 may say: a client's wait is rounded up to the next of these. */
@@ -37,90 +37,62 @@ static const unsigned retry_steps[] = {1,  2,  3,  4,  5,   6,   7,   8,    9,  
 
 struct group {
 	char *origin; /* NULL: the group of requests that get no CORS headers; "*" */
-	struct MHD_Response *fixed[ANSWER_N][2];
-	struct MHD_Response *limited[RETRY_STEPS][2];
+	struct http_answer fixed[ANSWER_N][2];
+	struct http_answer limited[RETRY_STEPS][2];
 };
 
 struct answers {
+	struct http_answer written; /* the one with a sentence */
+	char bytes[HTTP_ANSWER_MAX];
 	size_t n;
 	struct group group[]; /* [0] is the one without an origin */
 };
 
+/* False when they are too long: nothing that conf_check lets through is. */
 static bool
-set_headers(struct MHD_Response *r, const char *origin, enum answer what, bool closes)
+write_headers(char *to, size_t cap, const char *origin, enum answer what, const char *more)
 {
-	bool ok = MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES;
+	bool preflight = what == ANSWER_PREFLIGHT;
+	int n = snprintf(to, cap, "Cache-Control: no-store\r\n%s%s%s%s%s%s%s",
+			 preflight ? "" : "Content-Type: application/json\r\n", table[what].headers,
+			 more, origin ? "Access-Control-Allow-Origin: " : "", origin ? origin : "",
+			 origin ? "\r\nVary: Origin\r\n" : "",
+			 origin && preflight ? "Access-Control-Allow-Methods: POST\r\n"
+					       "Access-Control-Allow-Headers: Content-Type\r\n"
+					       "Access-Control-Max-Age: 86400\r\n"
+					     : "");
 
-	if (what != ANSWER_PREFLIGHT)
-		ok =
-		    ok && MHD_add_response_header(r, "Content-Type", "application/json") == MHD_YES;
-	if (table[what].header)
-		ok = ok &&
-		     MHD_add_response_header(r, table[what].header, table[what].value) == MHD_YES;
-	if (closes)
-		ok = ok && MHD_add_response_header(r, "Connection", "close") == MHD_YES;
-	if (!origin)
-		return ok;
-	ok = ok && MHD_add_response_header(r, "Access-Control-Allow-Origin", origin) == MHD_YES &&
-	     MHD_add_response_header(r, "Vary", "Origin") == MHD_YES;
-	if (what == ANSWER_PREFLIGHT)
-		ok =
-		    ok &&
-		    MHD_add_response_header(r, "Access-Control-Allow-Methods", "POST") == MHD_YES &&
-		    MHD_add_response_header(r, "Access-Control-Allow-Headers", "Content-Type") ==
-			MHD_YES &&
-		    MHD_add_response_header(r, "Access-Control-Max-Age", "86400") == MHD_YES;
-	return ok;
+	return n >= 0 && (size_t)n < cap;
 }
 
-/* With a sentence: a body of its own, copied. */
-static struct MHD_Response *
-make(const char *origin, enum answer what, bool closes, const char *sentence)
+static bool
+make(struct http_answer *a, const char *origin, enum answer what, bool closes, const char *more)
 {
-	struct MHD_Response *r;
-	char body[256];
-	union {
-		const char *in;
-		void *out; /* MHD lends a static body and does not write it */
-	} fixed = {table[what].body};
-	int n;
+	char headers[HTTP_HEAD_MAX];
+	const char *body = table[what].body;
 
-	if (sentence) {
-		n = snprintf(body, sizeof(body), FAILED("%s"), sentence);
-		r = MHD_create_response_from_buffer((size_t)n, body, MHD_RESPMEM_MUST_COPY);
-	} else {
-		r = MHD_create_response_from_buffer(strlen(fixed.in), fixed.out,
-						    MHD_RESPMEM_PERSISTENT);
-	}
-	if (r && !set_headers(r, origin, what, closes)) {
-		MHD_destroy_response(r);
-		return NULL;
-	}
-	return r;
+	return write_headers(headers, sizeof(headers), origin, what, more) &&
+	       http_answer_make(a, table[what].status, headers, closes, body, strlen(body));
 }
 
 static bool
 group_fill(struct group *g)
 {
-	char seconds[16];
+	char wait[32];
 	unsigned what, closes;
 	size_t i;
 
 	for (what = 0; what < ANSWER_N; what++)
-		for (closes = 0; closes < 2; closes++) {
-			g->fixed[what][closes] = make(g->origin, (enum answer)what, closes, NULL);
-			if (!g->fixed[what][closes])
+		for (closes = 0; closes < 2; closes++)
+			if (!make(&g->fixed[what][closes], g->origin, (enum answer)what, closes,
+				  ""))
 				return false;
-		}
-	for (i = 0; i < RETRY_STEPS; i++)
-		for (closes = 0; closes < 2; closes++) {
-			snprintf(seconds, sizeof(seconds), "%u", retry_steps[i]);
-			g->limited[i][closes] = make(g->origin, ANSWER_LIMITED, closes, NULL);
-			if (!g->limited[i][closes] ||
-			    MHD_add_response_header(g->limited[i][closes], "Retry-After",
-						    seconds) != MHD_YES)
+	for (i = 0; i < RETRY_STEPS; i++) {
+		snprintf(wait, sizeof(wait), "Retry-After: %u\r\n", retry_steps[i]);
+		for (closes = 0; closes < 2; closes++)
+			if (!make(&g->limited[i][closes], g->origin, ANSWER_LIMITED, closes, wait))
 				return false;
-		}
+	}
 	return true;
 }
 
@@ -132,11 +104,9 @@ group_empty(struct group *g)
 
 	for (closes = 0; closes < 2; closes++) {
 		for (what = 0; what < ANSWER_N; what++)
-			if (g->fixed[what][closes])
-				MHD_destroy_response(g->fixed[what][closes]);
+			http_answer_free(&g->fixed[what][closes]);
 		for (i = 0; i < RETRY_STEPS; i++)
-			if (g->limited[i][closes])
-				MHD_destroy_response(g->limited[i][closes]);
+			http_answer_free(&g->limited[i][closes]);
 	}
 	free(g->origin);
 }
@@ -178,8 +148,8 @@ answers_free(struct answers *a)
 }
 
 /* Browsers write an origin in one way only (RFC 6454, section 6.2), so bytes are compared. */
-static const struct group *
-find_group(const struct answers *a, struct text origin)
+static struct group *
+find_group(struct answers *a, struct text origin)
 {
 	size_t i;
 
@@ -202,22 +172,30 @@ retry_step(int64_t retry_ms)
 	return i;
 }
 
-enum MHD_Result
-answers_queue(struct answers *a, struct MHD_Connection *connection, enum answer what,
-	      const struct answer_how *how)
+/* NULL when it does not fit, which no sentence of ours does. */
+static struct http_answer *
+write_sentence(struct answers *a, const struct group *g, bool closes, const char *sentence)
 {
-	const struct group *g = find_group(a, how->origin);
-	struct MHD_Response *r = g->fixed[what][how->close];
-	enum MHD_Result done;
+	char headers[HTTP_HEAD_MAX], body[SENTENCE_MAX];
+	int n = snprintf(body, sizeof(body), FAILED("%s"), sentence);
+
+	if (n < 0 || (size_t)n >= sizeof(body) ||
+	    !write_headers(headers, sizeof(headers), g->origin, ANSWER_INVALID, "") ||
+	    !http_answer_write(&a->written, a->bytes, sizeof(a->bytes),
+			       table[ANSWER_INVALID].status, headers, closes, body, (size_t)n))
+		return NULL;
+	return &a->written;
+}
+
+struct http_answer *
+answers_find(struct answers *a, enum answer what, const struct answer_how *how)
+{
+	struct group *g = find_group(a, how->origin);
+	struct http_answer *written = NULL;
 
 	if (what == ANSWER_LIMITED)
-		r = g->limited[retry_step(how->retry_ms)][how->close];
-	if (what != ANSWER_INVALID || !how->sentence)
-		return MHD_queue_response(connection, table[what].status, r);
-	r = make(g->origin, what, how->close, how->sentence);
-	if (!r)
-		return MHD_NO;
-	done = MHD_queue_response(connection, table[what].status, r);
-	MHD_destroy_response(r);
-	return done;
+		return &g->limited[retry_step(how->retry_ms)][how->close];
+	if (what == ANSWER_INVALID && how->sentence)
+		written = write_sentence(a, g, how->close, how->sentence);
+	return written ? written : &g->fixed[what][how->close];
 }

@@ -1,25 +1,26 @@
 /* ingest_http_answer.h -- what beacons are answered: responses that stand ready.
  *
- * libmicrohttpd counts references to a response under its mutex, so every worker has a set of its
- * own; within it one group per allowed origin, and each response twice, since the one that closes
- * the connection has another header. Only the sentence of a 400 is made when it is needed.
+ * One group per allowed origin, and each response twice, since the one that closes the connection
+ * has another header. Only what has a sentence of its own, a 400, is written when it is needed.
  *
  * Threads:  one struct answers per worker, used by it alone.
- * Memory:   about 60 small responses per worker and allowed origin, made at start and reload.
+ * Memory:   about 70 responses of 250 bytes per worker and allowed origin, made at start and reload.
  */
 #ifndef NODE_INGEST_HTTP_ANSWER_H
 #define NODE_INGEST_HTTP_ANSWER_H
 
-#include <microhttpd.h>
-
 #include "base/text.h"
 #include "conf/conf.h"
+#include "node/http_answer.h"
 
 enum answer {
 	ANSWER_TRACKED,
 	ANSWER_UNTRACKED,
 	ANSWER_INVALID, /* with a sentence */
 	ANSWER_BAD_HEADERS,
+	ANSWER_BAD_VERSION,
+	ANSWER_LONG_TARGET,
+	ANSWER_LONG_HEADERS,
 	ANSWER_NOT_FOUND,
 	ANSWER_NOT_POST,
 	ANSWER_NOT_GET,
@@ -45,7 +46,7 @@ struct answer_how {
 	const char *sentence; /* ANSWER_INVALID: ASCII */
 };
 
-enum MHD_Result answers_queue(struct answers *a, struct MHD_Connection *connection,
-			      enum answer what, const struct answer_how *how);
+/* Lent until the next call, or answers_free. */
+struct http_answer *answers_find(struct answers *a, enum answer what, const struct answer_how *how);
 
 #endif

@@ -1,7 +1,8 @@
 /* ingest_http_private.h -- what the files of ingest_http share.
  *
- * ingest_http.c starts and stops, ingest_http_conn.c keeps connections and their deadlines,
- * ingest_http_request.c turns a request into an answer.
+ * ingest_http.c opens, starts and stops; ingest_http_worker.c is a worker's loop, its doors and its
+ * clock; ingest_http_conn.c moves a connection's bytes; ingest_http_request.c turns a request into
+ * an answer.
  *
  * Threads:  see struct http_worker.
  * Memory:   see ingest_http.h.
@@ -9,16 +10,22 @@
 #ifndef NODE_INGEST_HTTP_PRIVATE_H
 #define NODE_INGEST_HTTP_PRIVATE_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/peer_limit.h"
 #include "node/client_addr.h"
-#include "node/header_guard.h"
+#include "node/http_request.h"
 #include "node/ingest_http.h"
 #include "node/ingest_http_answer.h"
 #include "node/ingest_http_static.h"
 #include "proto/beacon.h"
+
+#define HTTP_PATH_MAX 1024 /* no path that is served is longer */
+/* Of a body that nobody wants, or behind an answer that closes: read and thrown away, so that the
+ * client gets the answer and not a reset connection. What is larger is cut off. */
+#define HTTP_DISCARD_MAX 65536
 
 /* What SIGHUP may change; a worker takes its own at the start of a request. */
 struct http_rules {
@@ -27,88 +34,112 @@ struct http_rules {
 	bool respect_privacy;
 };
 
-/* A connection's turns, as another thread may see them. */
-enum http_turn {
-	TURN_FRESH, /* accepted, no request yet */
-	TURN_BUSY,  /* from the first line of a request to the end of its answer */
-	TURN_WAITS  /* kept open for another request */
+/* What a worker's epoll reports, told apart by its first member. */
+enum http_source { HTTP_CONN, HTTP_DOOR, HTTP_MAIL };
+
+union http_peer { /* a unix socket's is its family alone */
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 };
 
-enum http_stage {
-	STAGE_IDLE,    /* between two requests */
-	STAGE_BODY,    /* a beacon whose body is awaited */
-	STAGE_DECIDED, /* its answer is known; what is left of the body is thrown away */
-	STAGE_ANSWERED
-};
-
-struct http_body {
+/* Taken while a request is incomplete, or an answer not sent, and given back then. */
+struct http_buffer {
 	union {
-		char bytes[BEACON_BODY_MAX];
-		struct http_body *next_free;
+		struct http_buffer *next_free;
+		char out[HTTP_ANSWER_MAX];
 	};
+	char in[]; /* http.connection_memory */
+};
+
+enum http_state {
+	HTTP_READS,
+	HTTP_WRITES, /* an answer waits for room in the socket; nothing is read meanwhile */
+	HTTP_LINGERS /* answered, our half closed; the client's last bytes are thrown away */
 };
 
 struct http_conn {
-	/* constant while open */
-	const struct sockaddr *peer;
+	enum http_source source;
 	int fd;
-	int64_t since_ms; /* monotonic */
-	/* owner only */
-	enum http_stage stage;
-	enum answer answer;
-	const struct static_file *file; /* answered with this instead */
-	bool close;                     /* our answer says so */
-	bool last;                      /* or the request does: no further one is read */
-	struct text target;             /* as http_guard_begin wants it */
-	struct text origin, accept_encoding, if_none_match; /* lent by the request's headers */
-	int64_t retry_ms;
-	uint64_t length;        /* of the body, as announced */
-	uint64_t bytes;         /* of all requests so far, bodies included */
-	struct http_body *body; /* when it came in pieces */
-	size_t have;
-	struct admit_request q;
-	char sentence[BEACON_ERROR_MAX];
-	/* guarded by the worker's lock */
-	struct http_conn *prev, *next; /* among the open, or next among the free */
-	bool hung_up;
-	/* atomic: written by the owner, read by the sweep and the drain */
-	_Atomic enum http_turn turn;
-	_Atomic int64_t waits_since_ms; /* in TURN_WAITS; monotonic */
-	_Atomic int64_t deadline_ms;    /* monotonic */
+	union http_peer peer;
+	enum http_state state;
+	bool asked;    /* a request has been answered, or begun to be */
+	bool busy;     /* from a request's first byte to the last one of its answer */
+	bool begun;    /* its head was judged, its body is awaited */
+	bool last;     /* no further request is read */
+	bool broken;   /* nothing can be written */
+	bool hung_up;  /* for the drain */
+	uint64_t skip; /* bytes of a body that nobody wants; in HTTP_LINGERS: so many at most */
+	struct http_buffer *buffer;
+	size_t have;     /* in buffer->in */
+	const char *out; /* what is left of the answer */
+	size_t out_len;
+	int64_t since_ms, idle_since_ms, deadline_ms; /* monotonic */
+	struct http_conn *prev, *next;                /* among the open, or next among the free */
+};
+
+/* A listening socket in a worker's epoll. */
+struct http_door {
+	enum http_source source;
+	int fd;
+	bool shared; /* with the other workers */
+	bool closed; /* for a moment: no place, or no descriptor */
+};
+
+struct http_mail { /* a connection that another worker accepted; or fd -1: look up */
+	int fd;
+	union http_peer peer;
 };
 
 struct http_worker {
 	/* constant after start */
 	struct ingest_http *http;
-	struct MHD_Daemon *daemon;
 	struct admit_worker *admit;
 	struct statics *statics;
-	struct http_conn *conns; /* the whole pool */
-	struct http_body *bodies;
-	int listen_fd; /* -1: none of its own */
+	pthread_t thread;
+	bool runs;
+	int epoll, mail_in;  /* mail_in: read here */
+	size_t room, stride; /* of a buffer: what it takes in; from one to the next */
+	/* any thread: writes of whole letters */
+	int mail_out;
 	/* owner only */
+	enum http_source mail;
+	struct http_door *door;
+	size_t n_doors;
+	bool doors_closed; /* one of them */
+	bool told_open;    /* the gauge knows of connections of ours */
 	struct http_rules *rules;
-	struct http_body *free_body;
-	size_t bodies_used; /* of the pool, ever: what is beyond was not touched yet */
-	bool unborn;        /* a connection of its own socket was admitted, and is not open yet */
-	struct sockaddr_storage unborn_peer;
+	struct http_conn *conns, *open, *free_conn; /* conns: the whole pool */
+	size_t conns_used;                          /* ever: what is beyond was not touched yet */
+	char *buffers;                              /* the whole pool */
+	struct http_buffer *free_buffer;
+	size_t buffers_used, buffers_lent;
+	int64_t now_ms, tick_at_ms; /* monotonic, coarse: as of the last wake-up */
+	int64_t date_s;
+	char date[HTTP_DATE_LEN + 1];
+	char *arena; /* room: where a request is read that comes in one piece */
+	struct http_request request;
 	struct beacon_scratch scratch;
 	char join[HEADER_JOIN_MAX];
 	/* handed over: NULL, or what the owner takes next */
 	_Atomic(struct http_rules *) next_rules;
-	/* guarded */
-	pthread_mutex_t lock;
-	struct http_conn *open, *free;
-	size_t conns_used;
 	/* atomic */
-	_Atomic size_t n_held; /* open, or on their way: never more than libmicrohttpd is told */
+	_Atomic size_t n_held; /* places taken: open, or on their way */
 	_Atomic size_t n_open;
-	_Atomic size_t n_dealt; /* given to the daemon by the accepting thread, and not open yet */
+	_Atomic size_t n_older; /* than the beginning of the drain */
+	_Atomic int phase;      /* that it has seen */
+};
+
+enum http_phase {
+	PHASE_SERVES,
+	PHASE_DRAINS, /* every answer is its connection's last */
+	PHASE_ENDS,   /* nothing more is accepted */
+	PHASE_STOPS
 };
 
 struct http_listener {
 	struct socket_address address;
-	int fd;      /* of the accepting thread; -1: the workers have one each */
+	int fd;      /* shared by the workers; -1: they have one each */
 	bool passed; /* by the service manager, who holds it as well */
 };
 
@@ -116,63 +147,63 @@ struct ingest_http {
 	/* constant after start */
 	const struct conf *c;
 	struct text country_header;
-	bool hidden_lines; /* http_head.h: this libmicrohttpd must be watched */
 	struct http_worker *worker;
 	size_t n_workers;
 	struct http_listener *listener;
 	size_t n_listeners;
-	pthread_t accepter;
-	bool accepter_runs;
-	int stop_fd; /* eventfd: the accepting thread ends */
 	struct peer_limit *peers;
+	/* set before the phase that they belong to */
+	int64_t drain_since_ms, drain_ms;
 	/* guarded by trust_lock: who is excepted from the limit; asked only when it is met */
 	pthread_mutex_t trust_lock;
 	struct client_proxies *trusted;
 	/* atomic */
-	_Atomic bool draining;
+	_Atomic int phase; /* enum http_phase */
 };
+
+/* -- ingest_http_worker.c -- */
+
+/* The worker's own listening sockets, and its share in the others', come by http_worker_add_door
+ * before it starts. All 0 or -errno. */
+int http_worker_init(struct http_worker *w);
+int http_worker_add_door(struct http_worker *w, int fd, bool shared);
+int http_worker_start(struct http_worker *w);
+void http_worker_wake(struct http_worker *w);
+void http_worker_join(struct http_worker *w);
+void http_worker_fini(struct http_worker *w);
+
+void http_rules_free(struct http_rules *r);
 
 /* -- ingest_http_conn.c -- */
 
-int http_worker_init(struct http_worker *w);
-void http_worker_fini(struct http_worker *w);
+/* A connection that has a place; reads what has come already. */
+void http_conn_open(struct http_worker *w, int fd, const union http_peer *peer);
+void http_conn_event(struct http_worker *w, struct http_conn *k, uint32_t events);
 
-/* Whether a new connection of peer is taken: then it has a place until http_worker_part. */
-bool http_worker_admit(struct http_worker *w, const struct sockaddr *peer);
-void http_worker_part(struct http_worker *w, const struct sockaddr *peer);
+/* Sends an answer, or the beginning of it; bytes: a->len, or a->head_len. */
+void http_conn_send(struct http_worker *w, struct http_conn *k, struct http_answer *a,
+		    size_t bytes);
 
-/* The accepting thread admits by itself: from here on libmicrohttpd's question, asked in this
- * thread, is answered with yes. */
-void http_conn_deals(void);
+/* An interim answer: lost when it does not go out at once, which costs the client a second. */
+void http_conn_send_interim(struct http_conn *k, struct text line);
 
-/* libmicrohttpd's question and notifications; cls is the worker. */
-enum MHD_Result http_conn_accept(void *cls, const struct sockaddr *peer, socklen_t len);
-void http_conn_notify(void *cls, struct MHD_Connection *connection, void **socket_context,
-		      enum MHD_ConnectionNotificationCode what);
-void http_conn_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
-			 enum MHD_RequestTerminationCode how);
-void *http_conn_uri_seen(void *cls, const char *uri, struct MHD_Connection *connection);
+/* Ends what has run out of time. */
+void http_conn_sweep(struct http_worker *w);
 
-struct http_conn *http_conn_of(struct MHD_Connection *connection);
-
-/* Adds to the body what came: false when the pool is empty (it never is: as many
- * as connections). */
-bool http_conn_keep(struct http_worker *w, struct http_conn *k, const char *bytes, size_t n);
-
-/* Shuts down the sockets of requests whose time is over. */
-void http_worker_sweep(struct http_worker *w);
-
-/* For the drain: connections that were open at a moment, and hanging up on those that have waited
- * for another request for idle_ms, or for their first one for fresh_ms. */
-size_t http_worker_older(struct http_worker *w, int64_t moment_ms);
-void http_worker_hang_up(struct http_worker *w, int64_t idle_ms, int64_t fresh_ms);
+/* Hangs up on those that have waited for another request for idle_ms, or for their first one for
+ * fresh_ms: only the reading half is shut. A request that has arrived by then is still read and
+ * answered; behind it is the end of the stream. So the only request that can meet a closed
+ * connection is one under way at that moment. */
+void http_conn_hang_up(struct http_worker *w, int64_t idle_ms, int64_t fresh_ms);
+void http_conn_close_all(struct http_worker *w);
 
 /* -- ingest_http_request.c -- */
 
-enum MHD_Result http_request(void *cls, struct MHD_Connection *connection, const char *url,
-			     const char *method, const char *version, const char *upload_data,
-			     size_t *upload_data_size, void **req_cls);
+/* Reads the request that begins at `at`, and judges and answers it as soon as it is whole: then the
+ * bytes that it took, else 0. */
+size_t http_request_serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len);
 
-void http_rules_free(struct http_rules *r);
+/* A beacon whose body never came. */
+void http_request_cut(struct http_worker *w);
 
 #endif

@@ -4,10 +4,6 @@
 
 #include "stats/stats.h"
 
-/* A refused body up to this size is read and thrown away, so that the client gets the answer and
- * not a reset connection; a larger one is cut off. */
-#define DISCARD_MAX 65536
-
 enum route { ROUTE_NONE, ROUTE_TRACK, ROUTE_FILE };
 
 /* -- rules -- */
@@ -22,7 +18,7 @@ http_rules_free(struct http_rules *r)
 	free(r);
 }
 
-/* Answers that were queued keep their response alive by themselves. */
+/* Of answers that are on their way, what is left was copied. */
 static void
 take_new_rules(struct http_worker *w)
 {
@@ -68,8 +64,17 @@ is_track_path(const struct conf_list *paths, struct text path)
 }
 
 static enum route
-find_route(const struct http_worker *w, struct text path, const struct static_file **ret_file)
+find_route(const struct http_worker *w, struct text path, struct static_file **ret_file)
 {
+	char decoded[HTTP_PATH_MAX];
+
+	if (!path.at)
+		return ROUTE_NONE;
+	if (memchr(path.at, '%', path.len)) {
+		if (!http_path_decode(path, decoded, sizeof(decoded), &path.len))
+			return ROUTE_NONE;
+		path.at = decoded;
+	}
 	if (is_track_path(&w->http->c->http_track_paths, path))
 		return ROUTE_TRACK;
 	*ret_file = statics_find(w->statics, path);
@@ -78,29 +83,13 @@ find_route(const struct http_worker *w, struct text path, const struct static_fi
 
 /* -- answers -- */
 
-static void
-decide(struct http_conn *k, enum answer answer)
-{
-	k->answer = answer;
-	k->stage = STAGE_DECIDED;
-}
-
-static enum MHD_Result
-queue(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connection)
-{
-	struct answer_how how = {
-	    .origin = k->origin,
-	    .close = k->close || atomic_load_explicit(&w->http->draining, memory_order_relaxed),
-	    .retry_ms = k->retry_ms,
-	    .sentence = k->sentence[0] ? k->sentence : NULL};
-
-	k->stage = STAGE_ANSWERED;
-	k->last = k->last || how.close;
-	if (k->file)
-		return static_queue(k->file, connection, k->accept_encoding, k->if_none_match,
-				    how.close);
-	return answers_queue(w->rules->answers, connection, k->answer, &how);
-}
+struct reply {
+	enum answer answer;
+	struct static_file *file; /* answered with this instead */
+	bool close;               /* what follows cannot be read, or is not worth it */
+	int64_t retry_ms;
+	char sentence[BEACON_ERROR_MAX];
+};
 
 static enum answer
 answer_of(enum reason r)
@@ -122,39 +111,64 @@ answer_of(enum reason r)
 	return ANSWER_INVALID;
 }
 
-/* -- the beacon -- */
-
-static void
-refuse(struct http_worker *w, struct http_conn *k, enum reason r, enum answer answer)
+static bool
+is_draining(const struct ingest_http *h)
 {
-	admit_refuse(w->admit, k->q.now, SOURCE_BEACON, r);
-	k->close = true;
-	decide(k, answer);
+	return atomic_load_explicit(&h->phase, memory_order_relaxed) != PHASE_SERVES;
 }
 
 static void
-judge(struct http_worker *w, struct http_conn *k, const char *body, size_t len)
+send_reply(struct http_worker *w, struct http_conn *k, const struct reply *p)
+{
+	const struct http_request *r = &w->request;
+	struct answer_how how = {
+	    .origin = r->set.origin,
+	    .close = p->close || r->set.closes || r->http_1_0 || is_draining(w->http),
+	    .retry_ms = p->retry_ms,
+	    .sentence = p->sentence[0] ? p->sentence : NULL,
+	};
+	struct http_answer *a = p->file ? static_answer(p->file, r->set.accept_encoding,
+							r->set.if_none_match, how.close)
+					: answers_find(w->rules->answers, p->answer, &how);
+
+	http_conn_send(w, k, a, text_is(r->method, "HEAD") ? a->head_len : a->len);
+}
+
+/* Nothing that follows can be trusted to be a request. */
+static void
+send_last(struct http_worker *w, struct http_conn *k, enum answer answer)
+{
+	struct reply p = {.answer = answer, .close = true};
+
+	k->skip = HTTP_DISCARD_MAX;
+	send_reply(w, k, &p);
+}
+
+/* -- the beacon -- */
+
+static void
+judge(struct http_worker *w, struct admit_request *q, const char *body, size_t len, struct reply *p)
 {
 	struct event e;
 	enum reason r = beacon_decode(body, len, &w->scratch, &e);
 
-	k->q.now = wall_now(); /* the body may have come long after the headers */
 	if (r == REASON_ACCEPTED_FIRST) {
-		r = admit_event(w->admit, &k->q, &e, k->sentence);
+		r = admit_event(w->admit, q, &e, p->sentence);
 	} else {
-		memcpy(k->sentence, w->scratch.error, sizeof(k->sentence));
-		admit_refuse(w->admit, k->q.now, SOURCE_BEACON, r);
+		memcpy(p->sentence, w->scratch.error, sizeof(p->sentence));
+		admit_refuse(w->admit, q->now, SOURCE_BEACON, r);
 	}
-	decide(k, answer_of(r));
+	p->answer = answer_of(r);
 }
 
 static void
-find_client(struct http_worker *w, struct http_conn *k, const struct header_set *h)
+find_client(struct http_worker *w, const struct http_conn *k, struct admit_request *q)
 {
 	const struct http_rules *rules = w->rules;
+	const struct header_set *h = &w->request.set;
 	bool malformed = false;
 
-	k->q = (struct admit_request){
+	*q = (struct admit_request){
 	    .now = wall_now(),
 	    .ua = h->user_agent,
 	    .accept_language = h->accept_language,
@@ -163,181 +177,156 @@ find_client(struct http_worker *w, struct http_conn *k, const struct header_set 
 	    .sec_fetch = h->sec_fetch,
 	    .opted_out = rules->respect_privacy && h->opted_out,
 	};
-	client_addr_find(rules->proxies, k->peer, h->x_forwarded_for, h->forwarded, &k->q.addr,
+	client_addr_find(rules->proxies, &k->peer.sa, h->x_forwarded_for, h->forwarded, &q->addr,
 			 &malformed);
-	if (malformed)
+	if (malformed && !k->begun)
 		stat_add(STAT_ADMIT_BAD_FORWARDED, 1);
-	if (h->country.len == 2 && client_is_trusted(rules->proxies, k->peer) &&
+	if (h->country.len == 2 && client_is_trusted(rules->proxies, &k->peer.sa) &&
 	    is_letter(h->country.at[0]) && is_letter(h->country.at[1])) {
-		k->q.country[0] = (char)(h->country.at[0] & ~0x20);
-		k->q.country[1] = (char)(h->country.at[1] & ~0x20);
+		q->country[0] = (char)(h->country.at[0] & ~0x20);
+		q->country[1] = (char)(h->country.at[1] & ~0x20);
 	}
 }
 
 static void
-begin_beacon(struct http_worker *w, struct http_conn *k, const struct header_set *h)
+refuse(struct http_worker *w, const struct admit_request *q, enum reason why, enum answer answer,
+       struct reply *p)
 {
-	enum reason r;
+	admit_refuse(w->admit, q->now, SOURCE_BEACON, why);
+	p->close = true;
+	p->answer = answer;
+}
 
-	find_client(w, k, h);
-	if (!admit_rate(w->admit, &k->q, &r, &k->retry_ms))
-		decide(k, ANSWER_LIMITED);
-	else if (!h->guard.has_length)
-		refuse(w, k, REASON_INVALID_NO_LENGTH, ANSWER_NO_LENGTH);
-	else if (h->guard.length > BEACON_BODY_MAX)
-		refuse(w, k, REASON_INVALID_TOO_LARGE, ANSWER_TOO_LARGE);
-	else
-		k->stage = STAGE_BODY;
+/* False while its body is awaited. have: bytes of that. */
+static bool
+serve_beacon(struct http_worker *w, struct http_conn *k, const char *body, size_t have,
+	     struct reply *p)
+{
+	const struct http_request *r = &w->request;
+	const struct http_guard *g = &r->set.guard;
+	struct admit_request q;
+	enum reason why;
+
+	find_client(w, k, &q);
+	if (!k->begun && !admit_rate(w->admit, &q, &why, &p->retry_ms)) {
+		p->answer = ANSWER_LIMITED;
+	} else if (!g->has_length) {
+		refuse(w, &q, REASON_INVALID_NO_LENGTH, ANSWER_NO_LENGTH, p);
+	} else if (g->length > BEACON_BODY_MAX) {
+		refuse(w, &q, REASON_INVALID_TOO_LARGE, ANSWER_TOO_LARGE, p);
+	} else if (g->length > w->room - r->head_len) {
+		refuse(w, &q, REASON_INVALID_TOO_LARGE, ANSWER_LONG_HEADERS, p);
+	} else if (have >= g->length) {
+		judge(w, &q, body, g->length, p);
+	} else {
+		if (!k->begun && r->set.expects && !r->http_1_0)
+			http_conn_send_interim(k, TEXT_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
+		k->begun = true;
+		return false;
+	}
+	return true;
+}
+
+void
+http_request_cut(struct http_worker *w)
+{
+	admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_INCOMPLETE);
 }
 
 /* -- the request -- */
 
-static void
-begin_track(struct http_worker *w, struct http_conn *k, const char *method,
-	    const struct header_set *h)
+static bool
+serve_track(struct http_worker *w, struct http_conn *k, const char *body, size_t have,
+	    struct reply *p)
 {
-	if (strcmp(method, MHD_HTTP_METHOD_POST) == 0) {
-		begin_beacon(w, k, h);
-	} else if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
-		decide(k, ANSWER_PREFLIGHT);
-	} else {
+	if (text_is(w->request.method, "POST"))
+		return serve_beacon(w, k, body, have, p);
+	p->answer = text_is(w->request.method, "OPTIONS") ? ANSWER_PREFLIGHT : ANSWER_NOT_POST;
+	if (p->answer == ANSWER_NOT_POST)
 		stat_add(STAT_HTTP_METHOD, 1);
-		decide(k, ANSWER_NOT_POST);
-	}
+	return true;
 }
 
 static void
-begin_file(struct http_conn *k, const char *method, const struct static_file *file)
+serve_file(const struct http_request *r, struct static_file *file, struct reply *p)
 {
-	bool get =
-	    strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-
-	k->file = get ? file : NULL;
-	decide(k, ANSWER_NOT_GET);
+	p->answer = ANSWER_NOT_GET;
+	if (text_is(r->method, "GET") || text_is(r->method, "HEAD"))
+		p->file = file;
 }
 
-static enum MHD_Result
-see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-	   size_t value_len)
+/* The head is whole, and `have` bytes have come behind it. */
+static size_t
+serve_whole(struct http_worker *w, struct http_conn *k, const char *body, size_t have)
 {
-	(void)kind;
-	return header_see(ctx, (struct text){name, name_len}, (struct text){value, value_len})
-		   ? MHD_YES
-		   : MHD_NO;
-}
+	const struct http_request *r = &w->request;
+	const struct http_guard *g = &r->set.guard;
+	struct static_file *file = NULL;
+	enum route route = find_route(w, r->path, &file);
+	struct reply p = {.answer = ANSWER_NOT_FOUND};
+	uint64_t left;
 
-/* Headers into *h, with h->guard.fault when they, or the request line, are refused. */
-static void
-read_head(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connection,
-	  const char *method, const char *version, struct header_set *h)
-{
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	size_t len = info ? info->header_size : 0;
-
-	k->bytes += len;
-	header_set_init(h, w->join, w->http->country_header);
-	if (!http_guard_begin(&h->guard, method, k->target, version))
-		return;
-	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, h);
-	http_guard_done(&h->guard, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
-			w->http->hidden_lines ? len : 0);
-	k->bytes += h->guard.length;
-}
-
-static void
-begin_route(struct http_worker *w, struct http_conn *k, const char *url, const char *method,
-	    const struct header_set *h)
-{
-	const struct static_file *file = NULL;
-	enum route route = find_route(w, text_of(url), &file);
-
-	if (h->guard.fault) {
-		stat_add(STAT_HTTP_GUARD, 1);
-		if (route == ROUTE_TRACK && strcmp(method, MHD_HTTP_METHOD_POST) == 0)
-			admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_HEADERS);
-		k->close = true;
-		decide(k, ANSWER_BAD_HEADERS);
-	} else if (route == ROUTE_TRACK) {
-		begin_track(w, k, method, h);
-	} else if (route == ROUTE_FILE) {
-		begin_file(k, method, file);
-	} else {
+	if (!k->begun)
+		stat_add(STAT_HTTP_REQUESTS, 1);
+	if (route == ROUTE_NONE)
 		stat_add(STAT_HTTP_NOT_FOUND, 1);
-		decide(k, ANSWER_NOT_FOUND);
-	}
+	else if (route == ROUTE_FILE)
+		serve_file(r, file, &p);
+	else if (!serve_track(w, k, body, have, &p))
+		return 0;
+	k->begun = false;
+	left = g->length > have ? g->length - have : 0;
+	/* who waits for "100 Continue" may send the body, or not */
+	p.close = p.close || g->chunked || left > HTTP_DISCARD_MAX || (left > 0 && r->set.expects);
+	k->skip = g->chunked ? HTTP_DISCARD_MAX : left;
+	send_reply(w, k, &p);
+	return r->head_len + (size_t)(g->length - left);
 }
 
-/* Headers are whole. An answer that is known by now waits until the body was read, since
- * libmicrohttpd closes a connection whose body it did not read; only what must not be read at all
- * is answered at once. */
-static enum MHD_Result
-begin(struct http_worker *w, struct http_conn *k, struct MHD_Connection *connection,
-      const char *url, const char *method, const char *version)
+static void
+refuse_head(struct http_worker *w, struct http_conn *k)
 {
-	struct header_set h;
+	const struct http_request *r = &w->request;
+	struct static_file *file;
 
 	stat_add(STAT_HTTP_REQUESTS, 1);
+	stat_add(STAT_HTTP_GUARD, 1);
+	if (find_route(w, r->path, &file) == ROUTE_TRACK && text_is(r->method, "POST"))
+		admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_HEADERS);
+	send_last(w, k, ANSWER_BAD_HEADERS);
+}
+
+static void
+refuse_unread(struct http_worker *w, struct http_conn *k, enum answer answer)
+{
+	stat_add(STAT_HTTP_REFUSED, 1);
+	send_last(w, k, answer);
+}
+
+size_t
+http_request_serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
+{
+	struct http_request *r = &w->request;
+	enum http_read got = http_request_read(r, at, len, w->join, w->http->country_header);
+
 	take_new_rules(w);
-	read_head(w, k, connection, method, version, &h);
-	k->origin = h.origin;
-	k->accept_encoding = h.accept_encoding;
-	k->if_none_match = h.if_none_match;
-	k->length = h.guard.length;
-	k->have = 0;
-	k->file = NULL;
-	k->close = false;
-	k->last = h.closes || strcmp(version, MHD_HTTP_VERSION_1_1) != 0;
-	k->retry_ms = 0;
-	k->sentence[0] = '\0';
-	begin_route(w, k, url, method, &h);
-	if (k->stage == STAGE_BODY)
-		return MHD_YES;
-	if (h.guard.fault || h.guard.chunked || h.guard.length > DISCARD_MAX ||
-	    (h.expects && h.guard.length > 0)) {
-		k->close = true;
-		return queue(w, k, connection);
+	switch (got) {
+	case HTTP_WHOLE:
+		return serve_whole(w, k, at + r->head_len, len - r->head_len);
+	case HTTP_MORE:
+		if (len < w->room)
+			return 0;
+		refuse_unread(w, k, r->path.at ? ANSWER_LONG_HEADERS : ANSWER_LONG_TARGET);
+		break;
+	case HTTP_MALFORMED:
+		refuse_unread(w, k, ANSWER_BAD_HEADERS);
+		break;
+	case HTTP_VERSION:
+		refuse_unread(w, k, ANSWER_BAD_VERSION);
+		break;
+	case HTTP_REFUSED:
+		refuse_head(w, k);
+		break;
 	}
-	return MHD_YES;
-}
-
-static enum MHD_Result
-take_body(struct http_worker *w, struct http_conn *k, const char *bytes, size_t n)
-{
-	if (k->stage != STAGE_BODY)
-		return MHD_YES;
-	if (k->have == 0 && n == k->length) {
-		judge(w, k, bytes, n);
-		return MHD_YES;
-	}
-	if (!http_conn_keep(w, k, bytes, n))
-		return MHD_NO;
-	if (k->have == k->length)
-		judge(w, k, k->body->bytes, k->have);
-	return MHD_YES;
-}
-
-enum MHD_Result
-http_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-	     const char *version, const char *upload_data, size_t *upload_data_size, void **req_cls)
-{
-	struct http_worker *w = cls;
-	struct http_conn *k = *req_cls;
-	enum MHD_Result done;
-
-	if (!k) {
-		k = http_conn_of(connection);
-		if (!k)
-			return MHD_NO;
-		*req_cls = k;
-		return begin(w, k, connection, url, method, version);
-	}
-	if (*upload_data_size > 0) {
-		done = take_body(w, k, upload_data, *upload_data_size);
-		*upload_data_size = 0;
-		return done;
-	}
-	if (k->stage == STAGE_BODY)
-		judge(w, k, "", 0);
-	return queue(w, k, connection);
+	return len;
 }

@@ -18,7 +18,7 @@ enum form { FORM_PLAIN, FORM_GZIP, FORM_NOT_MODIFIED, FORM_N };
 struct static_file {
 	char *path;
 	const struct embedded *file;
-	struct MHD_Response *form[FORM_N][2]; /* the second one closes the connection */
+	struct http_answer form[FORM_N][2]; /* the second one closes the connection */
 };
 
 struct statics {
@@ -88,37 +88,26 @@ etag_matches(struct text if_none_match, const char *etag)
 	return in_list(if_none_match, is_etag, etag);
 }
 
-static struct MHD_Response *
-make(const struct embedded *e, enum form form, const char *cache, bool closes)
+static bool
+make(struct http_answer *a, const struct embedded *e, enum form form, const char *cache,
+     bool closes)
 {
-	union {
-		const uint8_t *in;
-		void *out; /* MHD lends a static body and does not write it */
-	} body = {form == FORM_PLAIN ? e->bytes : e->gzip};
+	bool ok, same = form == FORM_NOT_MODIFIED;
+	const uint8_t *body = form == FORM_PLAIN ? e->bytes : e->gzip;
 	size_t len = form == FORM_PLAIN ? e->len : form == FORM_GZIP ? e->gzip_len : 0;
-	struct MHD_Response *r =
-	    MHD_create_response_from_buffer(len, body.out, MHD_RESPMEM_PERSISTENT);
-	char etag[80];
-	bool ok;
-
-	if (!r)
-		return NULL;
+	char headers[HTTP_HEAD_MAX];
 	/* the two forms differ in bytes and not in meaning: a weak tag for one of them */
-	snprintf(etag, sizeof(etag), "%s%s", form == FORM_GZIP ? "W/" : "", e->etag);
-	ok = MHD_add_response_header(r, "Cache-Control", cache) == MHD_YES &&
-	     MHD_add_response_header(r, "ETag", etag) == MHD_YES &&
-	     MHD_add_response_header(r, "Vary", "Accept-Encoding") == MHD_YES;
-	if (form != FORM_NOT_MODIFIED)
-		ok = ok && MHD_add_response_header(r, "Content-Type", e->content_type) == MHD_YES &&
-		     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES;
-	if (form == FORM_GZIP)
-		ok = ok && MHD_add_response_header(r, "Content-Encoding", "gzip") == MHD_YES;
-	if (closes)
-		ok = ok && MHD_add_response_header(r, "Connection", "close") == MHD_YES;
-	if (ok)
-		return r;
-	MHD_destroy_response(r);
-	return NULL;
+	int n = snprintf(headers, sizeof(headers),
+			 "Cache-Control: %s\r\nETag: %s%s\r\nVary: Accept-Encoding\r\n%s%s%s%s",
+			 cache, form == FORM_GZIP ? "W/" : "", e->etag,
+			 same ? "" : "Content-Type: ", same ? "" : e->content_type,
+			 same ? "" : "\r\nX-Content-Type-Options: nosniff\r\n",
+			 form == FORM_GZIP ? "Content-Encoding: gzip\r\n" : "");
+
+	ok = n > 0 && (size_t)n < sizeof(headers) &&
+	     http_answer_make(a, same ? 304 : 200, headers, closes, body, len);
+	a->lasts = true;
+	return ok;
 }
 
 static const struct embedded *
@@ -143,11 +132,9 @@ add(struct statics *s, const char *path, const struct embedded *e, const char *c
 	if (!f->path)
 		return false;
 	for (form = 0; form < FORM_N; form++)
-		for (closes = 0; closes < 2; closes++) {
-			f->form[form][closes] = make(e, (enum form)form, cache, closes);
-			if (!f->form[form][closes])
+		for (closes = 0; closes < 2; closes++)
+			if (!make(&f->form[form][closes], e, (enum form)form, cache, closes))
 				return false;
-		}
 	return true;
 }
 
@@ -200,15 +187,14 @@ statics_free(struct statics *s)
 	for (i = 0; i < s->n; i++) {
 		for (form = 0; form < FORM_N; form++)
 			for (closes = 0; closes < 2; closes++)
-				if (s->file[i].form[form][closes])
-					MHD_destroy_response(s->file[i].form[form][closes]);
+				http_answer_free(&s->file[i].form[form][closes]);
 		free(s->file[i].path);
 	}
 	free(s);
 }
 
-const struct static_file *
-statics_find(const struct statics *s, struct text path)
+struct static_file *
+statics_find(struct statics *s, struct text path)
 {
 	size_t i;
 
@@ -218,16 +204,15 @@ statics_find(const struct statics *s, struct text path)
 	return NULL;
 }
 
-enum MHD_Result
-static_queue(const struct static_file *f, struct MHD_Connection *connection,
-	     struct text accept_encoding, struct text if_none_match, bool closes)
+struct http_answer *
+static_answer(struct static_file *f, struct text accept_encoding, struct text if_none_match,
+	      bool closes)
 {
 	enum form form = FORM_PLAIN;
 
 	if (etag_matches(if_none_match, f->file->etag))
-		return MHD_queue_response(connection, MHD_HTTP_NOT_MODIFIED,
-					  f->form[FORM_NOT_MODIFIED][closes]);
-	if (f->file->gzip_len > 0 && accepts_gzip(accept_encoding))
+		form = FORM_NOT_MODIFIED;
+	else if (f->file->gzip_len > 0 && accepts_gzip(accept_encoding))
 		form = FORM_GZIP;
-	return MHD_queue_response(connection, MHD_HTTP_OK, f->form[form][closes]);
+	return &f->form[form][closes];
 }

@@ -4,15 +4,14 @@
  * of the content's hash before ".js" (/js/analytics-tracking.1a2b3c4d.js) may be kept for a year.
  *
  * Threads:  one struct statics per worker, used by it alone.
- * Memory:   responses that lend the program's own read-only data.
+ * Memory:   six responses of each file's size per path, made at start.
  */
 #ifndef NODE_INGEST_HTTP_STATIC_H
 #define NODE_INGEST_HTTP_STATIC_H
 
-#include <microhttpd.h>
-
 #include "base/text.h"
 #include "conf/conf.h"
+#include "node/http_answer.h"
 
 struct statics;
 
@@ -23,11 +22,12 @@ void statics_free(struct statics *s);
 struct static_file;
 
 /* The file of a path, or NULL. */
-const struct static_file *statics_find(const struct statics *s, struct text path);
+struct static_file *statics_find(struct statics *s, struct text path);
 
-/* 200, or 304 when if_none_match knows it; gzip when accept_encoding takes it. */
-enum MHD_Result static_queue(const struct static_file *f, struct MHD_Connection *connection,
-			     struct text accept_encoding, struct text if_none_match, bool closes);
+/* 200, or 304 when if_none_match knows it; gzip when accept_encoding takes it. Lent until
+ * statics_free. */
+struct http_answer *static_answer(struct static_file *f, struct text accept_encoding,
+				  struct text if_none_match, bool closes);
 
 /* True when a list of codings (RFC 9110, section 12.5.3) takes gzip. */
 bool accepts_gzip(struct text accept_encoding);

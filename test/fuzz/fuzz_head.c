@@ -1,12 +1,12 @@
-/* Bytes of a connection through libmicrohttpd to the checks of a request's head, as an HTTP worker
- * puts them together. A request that gets through reads alike for any strict program: whole lines,
+/* Bytes of a connection through libmicrohttpd to the checks of a request's head, as the central and
+ * the agent's surface for operators put them together. A request that gets through reads alike for any strict program: whole lines,
  * tokens, and the very names and values that we saw. */
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "node/header_guard.h"
+#include "base/http_guard.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -109,7 +109,7 @@ check_head(const char *method, const char *version)
 	expect_end(rest, seen.head_len - (size_t)(rest.at - begin));
 }
 
-/* -- the worker's part -- */
+/* -- the part of ours -- */
 
 static enum MHD_Result
 see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
@@ -122,24 +122,22 @@ see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len
 		seen.name[seen.lines] = n;
 		seen.value[seen.lines++] = v;
 	}
-	return header_see(ctx, n, v) ? MHD_YES : MHD_NO;
+	return http_guard_see(ctx, n, v) ? MHD_YES : MHD_NO;
 }
 
 static bool
 head_is_good(struct MHD_Connection *connection, const char *method, const char *version)
 {
-	char join[HEADER_JOIN_MAX];
 	const struct text none = {NULL, 0};
 	const union MHD_ConnectionInfo *len =
 	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	struct header_set set;
+	struct http_guard g = {.fault = NULL};
 
-	header_set_init(&set, join, none);
-	if (!http_guard_begin(&set.guard, method, seen.plain_target ? seen.target : none, version))
+	if (!http_guard_begin(&g, method, seen.plain_target ? seen.target : none, version))
 		return false;
-	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &set);
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_header, &g);
 	seen.head_len = len ? len->header_size : 0;
-	return http_guard_done(&set.guard, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
+	return http_guard_done(&g, strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
 			       seen.hidden ? seen.head_len : 0);
 }
 

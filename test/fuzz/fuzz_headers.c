@@ -1,5 +1,4 @@
-/* A request's head: a line "PEER TRUSTED..." (addresses, prefixes, "unix"), then header lines as
- * libmicrohttpd hands them over. What the guard lets through keeps its promises, and nothing that a
+/* A request's head: a line "PEER TRUSTED..." (addresses, prefixes, "unix"), then header lines. What the guard lets through keeps its promises, and nothing that a
  * client writes into forwarding headers outweighs what a trusted proxy appends. */
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -80,6 +79,10 @@ see_lines(struct text lines, struct header_set *set)
 		name = cut(&value, ':');
 		while (value.len > 0 && (value.at[0] == ' ' || value.at[0] == '\t'))
 			value.at++, value.len--;
+		if (!http_is_token(name) || http_has_control(value)) {
+			set->guard.fault = "no line of a head";
+			return false;
+		}
 		if (!header_see(set, name, value))
 			return false;
 	}

@@ -219,7 +219,7 @@ CLEAR = {
     ),
     "absolute form": (
         beacon(b"Connection: close", LENGTH, line=b"POST http://a" + TARGET + b" HTTP/1.1"),
-        404,
+        200,
     ),
     "CONNECT": (beacon(b"Connection: close", line=b"CONNECT a:443 HTTP/1.1", payload=b""), 404),
     "OPTIONS *": (beacon(b"Connection: close", line=b"OPTIONS * HTTP/1.1", payload=b""), 404),

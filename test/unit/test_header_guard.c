@@ -1,8 +1,9 @@
 /* What a request's headers may say, and what is kept of them. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "node/header_guard.h"
+#include "node/http_request.h"
 #include "node/ingest_http_static.h"
 
 #define LINES_MAX 10
@@ -13,17 +14,23 @@ struct line {
 	const char *name, *value;
 };
 
-/* True when all lines and the whole pass. */
+/* True when all lines and the whole pass, in a request that is well-formed but for them. */
 static bool
 read_lines(struct header_set *h, const struct line *lines, bool http_1_0)
 {
+	static char head[4096];
+	struct http_request r;
+	enum http_read got;
 	size_t i;
+	int n = sprintf(head, "POST / HTTP/1.%d\r\n", http_1_0 ? 0 : 1);
 
-	header_set_init(h, join, TEXT_LIT("X-Country"));
 	for (i = 0; i < LINES_MAX && lines[i].name; i++)
-		if (!header_see(h, text_of(lines[i].name), text_of(lines[i].value)))
-			return false;
-	return http_guard_done(&h->guard, http_1_0, 0);
+		n += sprintf(head + n, "%s: %s\r\n", lines[i].name, lines[i].value);
+	n += sprintf(head + n, "\r\n");
+	got = http_request_read(&r, head, (size_t)n, join, TEXT_LIT("X-Country"));
+	*h = r.set;
+	ck_assert(got == HTTP_WHOLE ? !h->guard.fault : got == HTTP_REFUSED && h->guard.fault);
+	return got == HTTP_WHOLE;
 }
 
 static const struct line refused[][LINES_MAX] = {
@@ -33,7 +40,6 @@ static const struct line refused[][LINES_MAX] = {
     {{"Host", "a"}, {"Content-Length", "-1"}},
     {{"Host", "a"}, {"Content-Length", "0x5"}},
     {{"Host", "a"}, {"Content-Length", "5, 5"}},
-    {{"Host", "a"}, {"Content-Length", " 5"}},
     {{"Host", "a"}, {"Content-Length", ""}},
     {{"Host", "a"}, {"Content-Length", "1000000000000000000000000"}},
     {{"Host", "a"}, {"Content-Length", "5"}, {"Transfer-Encoding", "chunked"}},
@@ -41,13 +47,11 @@ static const struct line refused[][LINES_MAX] = {
     {{"Host", "a"}, {"Transfer-Encoding", "chunked"}, {"Transfer-Encoding", "chunked"}},
     {{"Host", "a"}, {"Transfer-Encoding", "xchunked"}},
     {{"Host", "a"}, {"Transfer-Encoding", "gzip, chunked"}},
-    {{"Host", "a"}, {"Transfer-Encoding", "chunked "}},
     {{"Host", "a"}, {"Transfer-Encoding", ""}},
     {{"Host", "a"}, {"Transfer-Encoding ", "chunked"}},
     {{"Host", "a"}, {"Content-Length\t", "5"}},
     {{"Host", "a"}, {" X", "1"}},
     {{"Host", "a"}, {"", "1"}},
-    {{"Host", "a"}, {"X:Y", "1"}},
     {{"Host", "a"}, {"X\x80", "1"}},
     {{"Host", "a"}, {"X", "a\rb"}},
     {{"Host", "a"}, {"X", "a\nb"}},
@@ -80,6 +84,9 @@ static const struct line taken[][LINES_MAX] = {
     {{"Host", "a"}, {"X", "tab\tand \xc3\xa4 \xff pass"}},
     {{"Host", "a"}, {"X!#$%&'*+-.^_`|~9", "12345678\t12345678"}},
     {{"Host", "a"}, {"X", ""}},
+    {{"Host", "a"}, {"X:Y", "1"}}, /* Y is of the value */
+    {{"Host", "a"}, {"Content-Length", "  5 "}, {"X", " \t"}},
+    {{"Host", "a"}, {"Transfer-Encoding", "chunked "}},
     {{"Host", "a"}, {"User-Agent", "a"}, {"User-Agent", "b"}},
 };
 

@@ -1,0 +1,436 @@
+#include "node/ingest_http_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stats/stats.h"
+
+#define EVENTS_MAX 128
+#define ACCEPTS_MAX 16   /* of one door before the others have their turn */
+#define TICK_MS 250      /* how late a request may be cut off */
+#define DRAIN_STEP_MS 10 /* how late, in a drain, it is noticed that nobody is left */
+#define FRESH_MS 1000    /* a new connection's first request takes no longer to come, or is none */
+#define CROWDED_LOG_S 60
+
+/* -- places -- */
+
+/* Taken by whoever accepts, before it does: who finds none leaves the client in the backlog. */
+static bool
+place_take(struct http_worker *w)
+{
+	if (atomic_fetch_add(&w->n_held, 1) < (size_t)w->http->c->http_connections)
+		return true;
+	atomic_fetch_sub(&w->n_held, 1);
+	return false;
+}
+
+static void
+place_give(struct http_worker *w)
+{
+	atomic_fetch_sub(&w->n_held, 1);
+}
+
+/* A place of the worker with the fewest connections, or NULL when all are full. */
+static struct http_worker *
+place_with_fewest(struct ingest_http *h)
+{
+	struct http_worker *best = h->worker;
+	size_t i;
+
+	for (i = 1; i < h->n_workers; i++)
+		if (atomic_load(&h->worker[i].n_held) < atomic_load(&best->n_held))
+			best = &h->worker[i];
+	return place_take(best) ? best : NULL;
+}
+
+/* -- who is let in -- */
+
+static bool
+is_trusted(struct ingest_http *h, const struct sockaddr *peer)
+{
+	bool trusted;
+
+	pthread_mutex_lock(&h->trust_lock);
+	trusted = client_is_trusted(h->trusted, peer);
+	pthread_mutex_unlock(&h->trust_lock);
+	return trusted;
+}
+
+/* Without the address: no log holds one. */
+static void
+say_crowded(int64_t now_s)
+{
+	static _Atomic int64_t last_s = -CROWDED_LOG_S;
+	int64_t last = atomic_load(&last_s);
+
+	if (now_s - last >= CROWDED_LOG_S && atomic_compare_exchange_strong(&last_s, &last, now_s))
+		log_warn("an address holds http.connections_per_address; its further connections "
+			 "are closed, and this is not said again for a minute",
+			 "closed_so_far=%llu", (unsigned long long)stat_get(STAT_HTTP_CROWDED));
+}
+
+static bool
+is_welcome(struct http_worker *w, const union http_peer *peer)
+{
+	if (peer_limit_enter(w->http->peers, &peer->sa) || is_trusted(w->http, &peer->sa))
+		return true;
+	peer_limit_leave(w->http->peers, &peer->sa);
+	stat_add(STAT_HTTP_CROWDED, 1);
+	say_crowded(w->now_ms / 1000);
+	return false;
+}
+
+/* To the worker whose place it has. */
+static void
+deal(struct http_worker *w, struct http_worker *to, int fd, const union http_peer *peer)
+{
+	struct http_mail letter = {fd, *peer};
+
+	if (to == w) {
+		http_conn_open(w, fd, peer);
+	} else if (write(to->mail_out, &letter, sizeof(letter)) != sizeof(letter)) {
+		/* it has stood still for a thousand letters */
+		close(fd);
+		peer_limit_leave(w->http->peers, &peer->sa);
+		place_give(to);
+		stat_add(STAT_HTTP_FULL, 1);
+	}
+}
+
+/* -- doors -- */
+
+static int
+door_watch(struct http_worker *w, struct http_door *d)
+{
+	/* not every worker need wake up for a connection that one of them will take */
+	struct epoll_event want = {.events = EPOLLIN | (d->shared ? EPOLLEXCLUSIVE : 0),
+				   .data.ptr = d};
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, d->fd, &want) < 0 ? -errno : 0;
+}
+
+static void
+door_close(struct http_worker *w, struct http_door *d)
+{
+	epoll_ctl(w->epoll, EPOLL_CTL_DEL, d->fd, NULL);
+	d->closed = w->doors_closed = true;
+}
+
+/* Places or descriptors may be free again. */
+static void
+doors_open(struct http_worker *w)
+{
+	size_t i;
+
+	w->doors_closed = false;
+	for (i = 0; i < w->n_doors; i++)
+		if (w->door[i].closed && w->door[i].fd >= 0) {
+			w->door[i].closed = door_watch(w, &w->door[i]) < 0;
+			w->doors_closed = w->doors_closed || w->door[i].closed;
+		}
+}
+
+/* False when nobody waits at the door, or nobody can be let in. */
+static bool
+accept_one(struct http_worker *w, struct http_door *d)
+{
+	struct http_worker *to = d->shared ? place_with_fewest(w->http) : place_take(w) ? w : NULL;
+	union http_peer peer = {.in6 = {0}};
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	if (!to) {
+		door_close(w, d);
+		return false;
+	}
+	fd = accept4(d->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		place_give(to);
+		if (errno == ECONNABORTED || errno == EINTR)
+			return true;
+		if (errno != EAGAIN)
+			door_close(w, d); /* out of descriptors or memory: no busy loop */
+		return false;
+	}
+	if (is_welcome(w, &peer)) {
+		deal(w, to, fd, &peer);
+	} else {
+		close(fd);
+		place_give(to);
+	}
+	return true;
+}
+
+static void
+accept_some(struct http_worker *w, struct http_door *d)
+{
+	int i;
+
+	for (i = 0; i < ACCEPTS_MAX && accept_one(w, d); i++)
+		;
+}
+
+/* For good. What waits at a door of our own would be reset; at one that is passed or shared
+ * somebody else opens, or closes. */
+static void
+doors_end(struct http_worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_doors; i++) {
+		if (!w->door[i].closed)
+			epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->door[i].fd, NULL);
+		if (!w->door[i].shared) {
+			while (!w->door[i].closed && accept_one(w, &w->door[i]))
+				;
+			close(w->door[i].fd);
+		}
+		w->door[i].closed = true;
+		w->door[i].fd = -1;
+	}
+}
+
+static void
+read_mail(struct http_worker *w, bool open)
+{
+	struct http_mail letter;
+
+	while (read(w->mail_in, &letter, sizeof(letter)) == sizeof(letter)) {
+		if (letter.fd >= 0 && open)
+			http_conn_open(w, letter.fd, &letter.peer);
+		else if (letter.fd >= 0)
+			close(letter.fd);
+	}
+}
+
+/* -- the loop -- */
+
+static void
+set_clock(struct http_worker *w)
+{
+	struct timespec t;
+
+	w->now_ms = mono_coarse_ms();
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	if (t.tv_sec == w->date_s)
+		return;
+	w->date_s = t.tv_sec;
+	http_date(w->date_s, w->date);
+}
+
+static void
+count_open(struct ingest_http *h)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < h->n_workers; i++)
+		n += atomic_load(&h->worker[i].n_open);
+	stat_set(STAT_HTTP_OPEN, n);
+}
+
+static void
+tend(struct http_worker *w, enum http_phase phase)
+{
+	struct ingest_http *h = w->http;
+
+	if (w->now_ms >= w->tick_at_ms) {
+		w->tick_at_ms = w->now_ms + TICK_MS;
+		http_conn_sweep(w);
+		w->told_open = w->open != NULL;
+		count_open(h);
+	}
+	if (w->doors_closed)
+		doors_open(w);
+	if (phase == PHASE_ENDS && atomic_load(&w->phase) < PHASE_ENDS)
+		doors_end(w);
+	if (phase == PHASE_DRAINS) /* who has been silent for so long need not be waited for */
+		http_conn_hang_up(w, h->drain_ms, h->drain_ms + FRESH_MS);
+	else if (phase == PHASE_ENDS)
+		http_conn_hang_up(w, 0, FRESH_MS);
+	atomic_store(&w->phase, phase);
+}
+
+static void
+take_events(struct http_worker *w, const struct epoll_event *got, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		/* what it points to begins with it */
+		switch (*(const enum http_source *)got[i].data.ptr) {
+		case HTTP_CONN:
+			http_conn_event(w, got[i].data.ptr, got[i].events);
+			break;
+		case HTTP_DOOR:
+			accept_some(w, got[i].data.ptr);
+			break;
+		case HTTP_MAIL:
+			read_mail(w, true);
+			break;
+		}
+	}
+}
+
+/* An idle worker wakes up for nothing. */
+static int
+patience(const struct http_worker *w, enum http_phase phase)
+{
+	if (phase != PHASE_SERVES)
+		return DRAIN_STEP_MS;
+	return w->open || w->told_open || w->doors_closed ? TICK_MS : -1;
+}
+
+static void *
+worker_main(void *ctx)
+{
+	struct http_worker *w = ctx;
+	struct ingest_http *h = w->http;
+	struct epoll_event got[EVENTS_MAX];
+	enum http_phase phase;
+	int n;
+
+	while ((phase = (enum http_phase)atomic_load(&h->phase)) != PHASE_STOPS) {
+		n = epoll_wait(w->epoll, got, EVENTS_MAX, patience(w, phase));
+		set_clock(w);
+		take_events(w, got, n);
+		tend(w, phase);
+	}
+	doors_end(w);
+	http_conn_close_all(w);
+	return NULL;
+}
+
+/* -- start and stop -- */
+
+/* Pools are as large as they may ever become, but the kernel backs only pages that were touched:
+ * free entries are reused before new ones are. */
+static void *
+pool_map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void
+pool_unmap(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, bytes);
+}
+
+static int
+open_mail(struct http_worker *w)
+{
+	struct epoll_event want = {.events = EPOLLIN, .data.ptr = &w->mail};
+	int ends[2];
+
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	w->mail_in = ends[0];
+	w->mail_out = ends[1];
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->mail_in, &want) < 0 ? -errno : 0;
+}
+
+int
+http_worker_init(struct http_worker *w)
+{
+	const struct conf *c = w->http->c;
+	size_t n = (size_t)c->http_connections;
+	int err;
+
+	w->epoll = w->mail_in = w->mail_out = -1;
+	w->mail = HTTP_MAIL;
+	w->date_s = -1;
+	w->room = (size_t)c->http_connection_memory;
+	w->stride = (sizeof(struct http_buffer) + w->room + 63) / 64 * 64;
+	err = open_mail(w);
+	if (err)
+		return err;
+	w->arena = malloc(w->room);
+	w->conns = pool_map(n * sizeof(*w->conns));
+	w->buffers = pool_map(n * w->stride);
+	return w->arena && w->conns && w->buffers ? 0 : -ENOMEM;
+}
+
+int
+http_worker_add_door(struct http_worker *w, int fd, bool shared)
+{
+	struct http_door *more = realloc(w->door, (w->n_doors + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	w->door = more;
+	w->door[w->n_doors++] = (struct http_door){.source = HTTP_DOOR, .fd = fd, .shared = shared};
+	return 0;
+}
+
+int
+http_worker_start(struct http_worker *w)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < w->n_doors; i++)
+		err = door_watch(w, &w->door[i]);
+	if (!err)
+		err = -pthread_create(&w->thread, NULL, worker_main, w);
+	w->runs = !err;
+	return err;
+}
+
+void
+http_worker_wake(struct http_worker *w)
+{
+	const struct http_mail letter = {.fd = -1};
+
+	/* a full pipe wakes it as well */
+	if (write(w->mail_out, &letter, sizeof(letter)) < 0 && errno != EAGAIN)
+		log_warn("a worker cannot be woken", "error=\"%s\"", strerror(errno));
+}
+
+static void
+close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void
+http_worker_join(struct http_worker *w)
+{
+	if (w->runs)
+		pthread_join(w->thread, NULL);
+	w->runs = false;
+}
+
+void
+http_worker_fini(struct http_worker *w)
+{
+	size_t n = (size_t)w->http->c->http_connections, i;
+
+	if (w->mail_in >= 0)
+		read_mail(w, false);
+	for (i = 0; i < w->n_doors; i++)
+		if (!w->door[i].shared)
+			close_fd(w->door[i].fd);
+	close_fd(w->mail_in);
+	close_fd(w->mail_out);
+	close_fd(w->epoll);
+	statics_free(w->statics);
+	http_rules_free(w->rules);
+	http_rules_free(atomic_exchange(&w->next_rules, NULL));
+	free(w->door);
+	free(w->arena);
+	pool_unmap(w->conns, n * sizeof(*w->conns));
+	pool_unmap(w->buffers, n * w->stride);
+}
