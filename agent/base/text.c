@@ -41,11 +41,26 @@ utf8_sequence(const uint8_t *p, size_t left)
 	return n;
 }
 
+/* How far ASCII goes for certain: eight bytes at a time, since most texts are nothing else. */
+static size_t
+ascii_bytes(const uint8_t *p, size_t len)
+{
+	uint64_t word;
+	size_t at;
+
+	for (at = 0; len - at >= sizeof(word); at += sizeof(word)) {
+		memcpy(&word, p + at, sizeof(word));
+		if (word & UINT64_C(0x8080808080808080))
+			break;
+	}
+	return at;
+}
+
 bool
 text_is_utf8(struct text t)
 {
 	const uint8_t *p = (const uint8_t *)t.at;
-	size_t at = 0, n;
+	size_t at = ascii_bytes(p, t.len), n;
 
 	while (at < t.len) {
 		n = utf8_sequence(p + at, t.len - at);
