@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "node/lines.h"
 #include "stats/stats.h"
@@ -216,7 +217,7 @@ key_add(uint8_t *key, size_t at, struct text t, const char *absent)
 static uint64_t
 repeat_hash(const struct repeat *r, const struct event *e)
 {
-	uint8_t key[8 + 4 * (1 + EVENT_NAME_MAX)];
+	uint8_t key[8 + 4 * (1 + EVENT_NAME_MAX)] UNZEROED;
 	size_t n = sizeof(e->visitor);
 
 	memcpy(key, &e->visitor, n);

@@ -63,7 +63,7 @@ salt_to_words(const struct visitor_salt *s, uint64_t w[SALT_WORDS])
 	memcpy(&w[4], s->key.bytes, sizeof(s->key.bytes));
 }
 
-static bool
+static void
 salt_of_words(const uint64_t w[SALT_WORDS], struct visitor_salt *ret_salt)
 {
 	ret_salt->id = (uint32_t)(w[0] >> 1);
@@ -71,7 +71,6 @@ salt_of_words(const uint64_t w[SALT_WORDS], struct visitor_salt *ret_salt)
 	ret_salt->until_ms = (int64_t)w[2];
 	ret_salt->destroy_ms = (int64_t)w[3];
 	memcpy(ret_salt->key.bytes, &w[4], sizeof(ret_salt->key.bytes));
-	return w[0] & 1;
 }
 
 static bool
@@ -105,10 +104,12 @@ salt_find_once(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms,
 
 	memset(best, 0, sizeof(*best));
 	for (i = 0; i < VISITOR_SALTS_MAX; i++) {
-		for (k = 0; k < SALT_WORDS; k++)
-			w[k] = atomic_load_explicit(&s->word[i][k], memory_order_acquire);
-		if (!salt_of_words(w, &salt))
+		w[0] = atomic_load_explicit(&s->word[i][0], memory_order_acquire);
+		if (!(w[0] & 1))
 			continue;
+		for (k = 1; k < SALT_WORDS; k++)
+			w[k] = atomic_load_explicit(&s->word[i][k], memory_order_acquire);
+		salt_of_words(w, &salt);
 		rank = salt_rank(&salt, ts_ms, now_ms);
 		if (rank > best_rank || (rank == best_rank && salt.until_ms > best->until_ms)) {
 			best_rank = rank;
@@ -136,7 +137,7 @@ salt_find(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms)
 static uint64_t
 hash_under(const struct visitor_salt *salt, const uint8_t head[16], struct text tail)
 {
-	uint8_t input[16 + EVENT_USER_AGENT_MAX];
+	uint8_t input[16 + EVENT_USER_AGENT_MAX] UNZEROED;
 	uint64_t h;
 
 	if (tail.len > EVENT_USER_AGENT_MAX)
