@@ -14,8 +14,8 @@ struct datagram_decoder {
 	msgpack_zone zone;
 	const msgpack_object *first; /* the map, or the maps, of the opened datagram */
 	msgpack_object root;
-	unsigned events;
-	char host[DATAGRAM_EVENTS_MAX][EVENT_HOST_MAX];
+	unsigned events, hosts; /* in the datagram; decoded so far, wrapping */
+	char host[DATAGRAM_LENT][EVENT_HOST_MAX];
 };
 
 struct datagram_decoder *
@@ -215,16 +215,21 @@ enum field {
 	FIELD_N
 };
 
+#define FIELD(name, reason)                                         \
+	{                                                           \
+		{(name), sizeof(name) - 1}, REASON_INVALID_##reason \
+	}
+
 static const struct {
-	const char *name;
+	struct text name;
 	enum reason reason; /* when its value does not do */
 } fields[FIELD_N] = {
-    [FIELD_TYPE] = {"type", REASON_INVALID_TYPE},    [FIELD_ID] = {"id", REASON_INVALID_ID},
-    [FIELD_EID] = {"eid", REASON_INVALID_EVENT_ID},  [FIELD_EV] = {"ev", REASON_INVALID_EVENT},
-    [FIELD_VAL] = {"val", REASON_INVALID_VALUE},     [FIELD_SITE] = {"site", REASON_INVALID_SITE},
-    [FIELD_TS] = {"ts", REASON_INVALID_TIME},        [FIELD_IP] = {"ip", REASON_INVALID_ADDRESS},
-    [FIELD_UA] = {"ua", REASON_INVALID_USER_AGENT},  [FIELD_REF] = {"ref", REASON_INVALID_REFERRER},
-    [FIELD_SESS] = {"sess", REASON_INVALID_SESSION},
+    [FIELD_TYPE] = FIELD("type", TYPE),    [FIELD_ID] = FIELD("id", ID),
+    [FIELD_EID] = FIELD("eid", EVENT_ID),  [FIELD_EV] = FIELD("ev", EVENT),
+    [FIELD_VAL] = FIELD("val", VALUE),     [FIELD_SITE] = FIELD("site", SITE),
+    [FIELD_TS] = FIELD("ts", TIME),        [FIELD_IP] = FIELD("ip", ADDRESS),
+    [FIELD_UA] = FIELD("ua", USER_AGENT),  [FIELD_REF] = FIELD("ref", REFERRER),
+    [FIELD_SESS] = FIELD("sess", SESSION),
 };
 
 /* Bytes of a str or bin. */
@@ -362,10 +367,11 @@ field_find(const msgpack_object *key)
 	struct text name;
 	unsigned f;
 
-	if (!object_bytes(key, &name) || name.len < 2 || name.len > 4)
+	if (!object_bytes(key, &name) || name.len < 2)
 		return FIELD_N;
-	for (f = 0; f < FIELD_N; f++)
-		if (text_is(name, fields[f].name))
+	for (f = 0; f < FIELD_N; f++) /* length and second byte tell nearly all apart */
+		if (name.len == fields[f].name.len && name.at[1] == fields[f].name.at[1] &&
+		    text_eq(name, fields[f].name))
 			break;
 	return (enum field)f;
 }
@@ -375,6 +381,7 @@ datagram_event(struct datagram_decoder *d, unsigned i, struct event *ret_event)
 {
 	enum reason reason = REASON_ACCEPTED_FIRST;
 	const msgpack_object_kv *kv;
+	char *host = d->host[d->hosts++ % DATAGRAM_LENT];
 	unsigned n, seen = 0, given = 0;
 	enum field f;
 
@@ -392,8 +399,7 @@ datagram_event(struct datagram_decoder *d, unsigned i, struct event *ret_event)
 		if (kv->val.type == MSGPACK_OBJECT_NIL)
 			continue;
 		given |= 1u << f;
-		if (!take_field(ret_event, f, &kv->val, d->host[i]) &&
-		    reason == REASON_ACCEPTED_FIRST)
+		if (!take_field(ret_event, f, &kv->val, host) && reason == REASON_ACCEPTED_FIRST)
 			reason = fields[f].reason;
 	}
 	if (!(given & 1u << FIELD_TYPE) || !(given & 1u << FIELD_ID))
@@ -413,18 +419,24 @@ write_into(void *data, const char *bytes, size_t n)
 }
 
 static void
+pack_name(msgpack_packer *pk, enum field f)
+{
+	(void)msgpack_pack_str_with_body(pk, fields[f].name.at, fields[f].name.len);
+}
+
+static void
 pack_text(msgpack_packer *pk, enum field f, struct text t)
 {
 	if (t.len == 0)
 		return;
-	(void)msgpack_pack_str_with_body(pk, fields[f].name, strlen(fields[f].name));
+	pack_name(pk, f);
 	(void)msgpack_pack_str_with_body(pk, t.at, t.len);
 }
 
 static void
 pack_uuid(msgpack_packer *pk, enum field f, const uint8_t uuid[16])
 {
-	(void)msgpack_pack_str_with_body(pk, fields[f].name, strlen(fields[f].name));
+	pack_name(pk, f);
 	(void)msgpack_pack_bin_with_body(pk, uuid, 16);
 }
 
@@ -469,12 +481,12 @@ datagram_encode(const struct event *e, uint8_t *buf, size_t cap)
 		pack_uuid(&pk, FIELD_EID, e->event_id);
 	pack_text(&pk, FIELD_EV, e->name);
 	if (e->has_value) {
-		(void)msgpack_pack_str_with_body(&pk, "val", 3);
+		pack_name(&pk, FIELD_VAL);
 		(void)msgpack_pack_double(&pk, e->value);
 	}
 	pack_text(&pk, FIELD_SITE, e->site);
 	if (e->ts_ms != 0) {
-		(void)msgpack_pack_str_with_body(&pk, "ts", 2);
+		pack_name(&pk, FIELD_TS);
 		(void)msgpack_pack_int64(&pk, e->ts_ms);
 	}
 	pack_text(&pk, FIELD_IP, e->ip);

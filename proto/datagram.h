@@ -5,8 +5,8 @@
  * items, no ext, exact length), since msgpack-c believes what counts say; only then it is unpacked.
  *
  * Threads:  one struct datagram_decoder per thread.
- * Memory:   the decoder's zone is allocated once and reused; texts point into the datagram or into
- *           the decoder's scratch, lent until the next datagram.
+ * Memory:   the decoder's zone is allocated once and reused; texts point into the datagram, that of
+ *           a referrer into the decoder, lent until DATAGRAM_LENT more events were decoded.
  */
 #ifndef PROTO_DATAGRAM_H
 #define PROTO_DATAGRAM_H
@@ -15,6 +15,7 @@
 
 #define DATAGRAM_MAX 8192
 #define DATAGRAM_EVENTS_MAX 64
+#define DATAGRAM_LENT 64 /* events, of one datagram or of several */
 #define DATAGRAM_DEPTH_MAX 4
 #define DATAGRAM_KEYS_MAX 32 /* per map */
 

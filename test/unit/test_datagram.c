@@ -262,6 +262,26 @@ START_TEST(an_array_gives_each_event_its_own_reason_and_referrer)
 }
 END_TEST
 
+START_TEST(a_referrer_lasts_while_63_more_events_are_decoded)
+{
+	struct fixture f = opened(BYTES("\x83" TYPE ID "\xa3ref\xafhttps://a.test/"));
+	static const char other[] = "\x83" TYPE ID "\xa3ref\xafhttps://b.test/";
+	unsigned i;
+
+	for (i = 1; i < DATAGRAM_LENT; i++) {
+		enum reason r;
+		struct event e;
+
+		ck_assert_uint_eq(datagram_open(f.d, (const uint8_t *)other, sizeof(other) - 1, &r),
+				  1);
+		ck_assert_int_eq(datagram_event(f.d, 0, &e), REASON_ACCEPTED_FIRST);
+		golden_text_eq("later", e.referrer, TEXT_LIT("b.test"));
+	}
+	golden_text_eq("first, still", f.e.referrer, TEXT_LIT("a.test"));
+	closed(&f);
+}
+END_TEST
+
 START_TEST(arrays_hold_64_events_and_maps_32_keys)
 {
 	char bytes[256] = "\xdc\x00";
@@ -540,6 +560,7 @@ main(void)
 	tcase_add_loop_test(t, times_come_as_integers_and_whole_floats, 0,
 			    sizeof(times) / sizeof(times[0]));
 	tcase_add_test(t, an_array_gives_each_event_its_own_reason_and_referrer);
+	tcase_add_test(t, a_referrer_lasts_while_63_more_events_are_decoded);
 	tcase_add_test(t, arrays_hold_64_events_and_maps_32_keys);
 	tcase_add_test(t, a_datagram_is_taken_up_to_8192_bytes);
 	tcase_add_test(t, a_user_agent_is_taken_up_to_2048_bytes);
