@@ -7,7 +7,6 @@
 
 #include "node/bot.h"
 #include "node/bot_count.h"
-#include "node/dedup.h"
 #include "node/rate_limit.h"
 #include "node/ua_class.h"
 #include "proto/beacon.h"
@@ -354,61 +353,84 @@ judge_alone(struct admit_worker *w, const struct admit_request *q, struct event 
 	return r;
 }
 
+/* Some ms late at most, which is nothing to a retry window. */
+static struct mono_us
+mono_coarse(void)
+{
+	return (struct mono_us){mono_coarse_ms() * 1000};
+}
+
 /* What it is beside others, and the journal's word. The claims are held meanwhile: dedup.h. */
 static enum reason
-judge_beside_others(struct admit_worker *w, const struct admit_request *q, struct event *e,
-		    bool known, struct dedup_claim *id)
+judge_beside_others(struct admit_worker *w, struct wall_ms now, struct event *e,
+		    struct admission *p)
 {
 	struct admit *a = w->admit;
-	struct repeat_claim click = {0};
 	enum reason r = REASON_ACCEPTED_FIRST;
 	int err;
 
-	if (a->repeat && known)
-		repeat_find(a->repeat, e, &click);
-	if (id->bucket && !dedup_claim(a->dedup, mono_now(), id))
+	if (p->id.bucket && !dedup_claim(a->dedup, mono_coarse(), &p->id))
 		return REASON_DUPLICATE_EVENT_ID;
-	e->repeat = click.line && repeat_claim(a->repeat, &click);
+	e->repeat = p->click.line && repeat_claim(a->repeat, &p->click);
 	if (spool_full(a->spool))
 		r = REASON_SHED_SPOOL_FULL;
 	else if (e->repeat)
 		r = REASON_ACCEPTED_REPEAT;
-	err = r == REASON_SHED_SPOOL_FULL ? 0 : journal_append(w->writer, q->now, e, r);
+	err = r == REASON_SHED_SPOOL_FULL ? 0 : journal_append(w->writer, now, e, r);
 	if (err) /* -EINVAL: a field that no decoder should have let pass */
 		r = err == -EINVAL ? REASON_INVALID_TOO_LARGE : REASON_SHED_JOURNAL_FULL;
 	if (reason_verdict(r) == VERDICT_ACCEPTED) {
-		repeat_keep(&click);
-		dedup_keep(id);
+		repeat_keep(&p->click);
+		dedup_keep(&p->id);
 	} else {
-		repeat_drop(&click);
-		dedup_drop(id);
+		repeat_drop(&p->click);
+		dedup_drop(&p->id);
 	}
+	return r;
+}
+
+void
+admit_prepare(struct admit_worker *w, const struct admit_request *q, struct event *e, char *error,
+	      struct admission *ret_p)
+{
+	struct admit *a = w->admit;
+	struct client who = {.bot = 0};
+
+	*ret_p = (struct admission){.so_far = REASON_SHED_STOPPING};
+	if (atomic_load_explicit(&a->stopping, memory_order_relaxed))
+		return;
+	if (a->dedup && e->has_event_id)
+		dedup_find(a->dedup, e->event_id, &ret_p->id);
+	ret_p->so_far = judge_alone(w, q, e, &who, error);
+	ret_p->bot = who.bot;
+	if (ret_p->so_far == REASON_ACCEPTED_FIRST && a->repeat &&
+	    (who.has_addr || e->session.len > 0))
+		repeat_find(a->repeat, e, &ret_p->click);
+}
+
+enum reason
+admit_decide(struct admit_worker *w, struct wall_ms now, struct event *e, struct admission *p)
+{
+	enum reason r = p->so_far;
+
+	if (r == REASON_ACCEPTED_FIRST)
+		r = judge_beside_others(w, now, e, p);
+	if (reason_verdict(r) == VERDICT_ACCEPTED)
+		stat_verdict(e->source, r); /* the journal counted it with the record */
+	else if (r == REASON_BOT_USER_AGENT)
+		refuse_bot(w, now, e->source, p->bot);
+	else
+		admit_refuse(w, now, e->source, r);
 	return r;
 }
 
 enum reason
 admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e, char *error)
 {
-	struct dedup_claim id = {0};
-	enum reason r;
-	struct client who = {.bot = 0};
+	struct admission p;
 
-	if (atomic_load_explicit(&w->admit->stopping, memory_order_relaxed)) {
-		admit_refuse(w, q->now, e->source, REASON_SHED_STOPPING);
-		return REASON_SHED_STOPPING;
-	}
-	if (w->admit->dedup && e->has_event_id)
-		dedup_find(w->admit->dedup, e->event_id, &id);
-	r = judge_alone(w, q, e, &who, error);
-	if (r == REASON_ACCEPTED_FIRST)
-		r = judge_beside_others(w, q, e, who.has_addr || e->session.len > 0, &id);
-	if (reason_verdict(r) == VERDICT_ACCEPTED)
-		stat_verdict(e->source, r); /* the journal counted it with the record */
-	else if (r == REASON_BOT_USER_AGENT)
-		refuse_bot(w, q->now, e->source, who.bot);
-	else
-		admit_refuse(w, q->now, e->source, r);
-	return r;
+	admit_prepare(w, q, e, error, &p);
+	return admit_decide(w, q->now, e, &p);
 }
 
 void
@@ -420,7 +442,7 @@ admit_remember(void *admit, const struct event *e)
 
 	if (a->dedup && e->has_event_id) {
 		dedup_find(a->dedup, e->event_id, &id);
-		if (dedup_claim(a->dedup, mono_now(), &id))
+		if (dedup_claim(a->dedup, mono_coarse(), &id))
 			dedup_keep(&id);
 	}
 	if (a->repeat) {

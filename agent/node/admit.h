@@ -23,6 +23,7 @@
 #define NODE_ADMIT_H
 
 #include "node/client_addr.h"
+#include "node/dedup.h"
 #include "node/journal.h"
 #include "node/spool.h"
 #include "node/visitor.h"
@@ -63,6 +64,22 @@ bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reas
  * content or site is refused. */
 enum reason admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e,
 			char *error);
+
+/* The same in two steps, for a transport that has several events at hand: the table lines of an
+ * event that is prepared are on their way while others are, and a line not yet in the cache costs
+ * more than all the rest of a verdict. Nothing is held, remembered or counted before it is decided,
+ * which must follow for each, in any order. */
+struct admission { /* admit's own */
+	struct dedup_claim id;
+	struct repeat_claim click;
+	enum reason so_far;
+	uint16_t bot;
+};
+
+void admit_prepare(struct admit_worker *w, const struct admit_request *q, struct event *e,
+		   char *error, struct admission *ret_p);
+enum reason admit_decide(struct admit_worker *w, struct wall_ms now, struct event *e,
+			 struct admission *p);
 
 /* Counts a refusal that was decided before there was an event. */
 void admit_refuse(struct admit_worker *w, struct wall_ms now, enum event_source s, enum reason r);

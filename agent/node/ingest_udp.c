@@ -13,18 +13,25 @@
 #include "base/passed.h"
 #include "node/udp_drops.h"
 #include "node/udp_trust.h"
-#include "proto/beacon.h"
 #include "proto/datagram.h"
 #include "stats/stats.h"
 
 #define BATCH 64     /* datagrams per system call: 1.4 µs each against 1.9 one by one */
+#define AT_ONCE 16   /* events whose table lines are fetched together: more gain nothing */
 #define TICK_MS 1000 /* how late the kernel's drops are noticed */
 #define LAST_MS 2000 /* for what waits at stop; some 50 ms empty the buffer, a flood never ends */
+
+_Static_assert(AT_ONCE <= DATAGRAM_LENT, "an event's texts last until it is decided");
 
 struct udp_socket {
 	int fd;
 	bool passed; /* by the service manager: what stays in it is read by the next process */
 	struct socket_address address;
+};
+
+struct prepared {
+	struct event e;
+	struct admission admission;
 };
 
 struct ingest_udp {
@@ -42,6 +49,9 @@ struct ingest_udp {
 	struct udp_drops *drops; /* of each socket, the kernel's count as last read */
 	struct pollfd *polled;
 	struct datagram_decoder *decoder;
+	struct admit_request request; /* its moment alone: events bring their own client */
+	unsigned n_prepared;
+	struct prepared prepared[AT_ONCE];
 	struct mmsghdr msg[BATCH];
 	struct iovec iov[BATCH];
 	struct sockaddr_storage peer[BATCH];
@@ -168,44 +178,58 @@ ingest_udp_address(const struct ingest_udp *u, size_t i, char ret_text[SOCKET_AD
 /* -- one datagram -- */
 
 static void
-admit_one(struct ingest_udp *u, struct admit_request *q, unsigned i)
+refuse(struct ingest_udp *u, enum reason r)
 {
-	char error[BEACON_ERROR_MAX];
-	struct event e;
-	enum reason r = datagram_event(u->decoder, i, &e);
+	admit_refuse(u->worker, u->request.now, SOURCE_DATAGRAM, r);
+}
 
-	q->now = wall_now(); /* for each: with journal.sync = always one may take long */
-	if (r == REASON_ACCEPTED_FIRST)
-		(void)admit_event(u->worker, q, &e, error); /* counts its own verdict */
-	else
-		admit_refuse(u->worker, q->now, SOURCE_DATAGRAM, r);
+static void
+decide_all(struct ingest_udp *u)
+{
+	unsigned i;
+
+	for (i = 0; i < u->n_prepared; i++)
+		(void)admit_decide(u->worker, u->request.now, &u->prepared[i].e,
+				   &u->prepared[i].admission);
+	u->n_prepared = 0;
+}
+
+static void
+take_event(struct ingest_udp *u, unsigned i)
+{
+	struct prepared *p = &u->prepared[u->n_prepared];
+	enum reason r = datagram_event(u->decoder, i, &p->e);
+
+	if (r != REASON_ACCEPTED_FIRST) {
+		refuse(u, r);
+		return;
+	}
+	admit_prepare(u->worker, &u->request, &p->e, NULL, &p->admission);
+	if (++u->n_prepared == AT_ONCE)
+		decide_all(u);
 }
 
 static void
 take_datagram(struct ingest_udp *u, const struct mmsghdr *m)
 {
-	const struct sockaddr *peer = m->msg_hdr.msg_name;
 	struct text bytes = {m->msg_hdr.msg_iov->iov_base, m->msg_len}, payload;
-	struct admit_request q = {.now = wall_now()};
-	unsigned n, i;
+	unsigned n = 0, i;
 	enum reason r;
 
+	if (u->n_prepared == 0) /* not once a batch: with journal.sync = always one takes long */
+		u->request.now = wall_now();
 	if ((m->msg_hdr.msg_flags & MSG_TRUNC) || m->msg_len > DATAGRAM_MAX) {
 		stat_add(STAT_UDP_TRUNCATED, 1);
-		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, REASON_INVALID_TOO_LARGE);
+		refuse(u, REASON_INVALID_TOO_LARGE);
 		return;
 	}
-	r = udp_trust_judge(u->trust, peer, bytes, q.now, &payload);
-	if (r != REASON_ACCEPTED_FIRST) {
-		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, r);
-		return;
-	}
-	n = datagram_open(u->decoder, (const uint8_t *)payload.at, payload.len, &r);
+	r = udp_trust_judge(u->trust, m->msg_hdr.msg_name, bytes, u->request.now, &payload);
+	if (r == REASON_ACCEPTED_FIRST)
+		n = datagram_open(u->decoder, (const uint8_t *)payload.at, payload.len, &r);
 	if (n == 0)
-		admit_refuse(u->worker, q.now, SOURCE_DATAGRAM, r);
-	client_addr_of_peer(peer, &q.addr);
+		refuse(u, r);
 	for (i = 0; i < n; i++)
-		admit_one(u, &q, i);
+		take_event(u, i);
 }
 
 /* -- the thread -- */
@@ -224,6 +248,7 @@ take_batch(struct ingest_udp *u, struct udp_socket *s)
 	stat_add(STAT_UDP_DATAGRAMS, (uint64_t)n);
 	for (i = 0; i < n; i++)
 		take_datagram(u, &u->msg[i]);
+	decide_all(u);
 	return n;
 }
 

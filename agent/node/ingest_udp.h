@@ -5,7 +5,7 @@
  * into the journal's ledger, so that the books show it.
  *
  * Threads:  one, for all addresses of udp.listen.
- * Memory:   64 buffers of a little more than DATAGRAM_MAX, and udp_trust.h.
+ * Memory:   64 buffers of a little more than DATAGRAM_MAX, 16 events, and udp_trust.h.
  * Errors:   what senders can cause is a verdict and a counter; nothing is answered.
  */
 #ifndef NODE_INGEST_UDP_H

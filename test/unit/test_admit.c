@@ -430,6 +430,25 @@ START_TEST(an_event_id_counts_once_by_beacon_and_datagram)
 }
 END_TEST
 
+START_TEST(a_prepared_event_holds_nothing_until_it_is_decided)
+{
+	struct admit_request q = request();
+	struct event first = with_id(1, 1), twin = first;
+	struct admission p, p_twin;
+
+	start("");
+	admit_prepare(worker[0], &q, &first, NULL, &p);
+	admit_prepare(worker[0], &q, &twin, NULL, &p_twin);
+	ck_assert_uint_eq(counted(SOURCE_BEACON, REASON_ACCEPTED_FIRST), 0);
+	ck_assert_int_eq(judge(with_id(2, 1)), REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(admit_decide(worker[0], q.now, &twin, &p_twin), REASON_DUPLICATE_EVENT_ID);
+	ck_assert_int_eq(judge(beacon(1)), REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(admit_decide(worker[0], q.now, &first, &p), REASON_DUPLICATE_EVENT_ID);
+	ck_assert_uint_eq(counted(SOURCE_BEACON, REASON_DUPLICATE_EVENT_ID), 2);
+	stop();
+}
+END_TEST
+
 START_TEST(a_refused_event_does_not_use_up_its_id)
 {
 	struct admit_request q = request();
@@ -677,6 +696,7 @@ main(void)
 	tcase_add_test(t, the_operators_patterns_decide);
 	tcase_add_test(t, with_bots_off_everybody_is_a_person);
 	tcase_add_test(t, an_event_id_counts_once_by_beacon_and_datagram);
+	tcase_add_test(t, a_prepared_event_holds_nothing_until_it_is_decided);
 	tcase_add_test(t, a_refused_event_does_not_use_up_its_id);
 	tcase_add_test(t, switched_off_tables_let_everything_pass);
 	tcase_add_test(t, people_whom_nothing_tells_apart_repeat_nobody);

@@ -167,6 +167,29 @@ START_TEST(the_events_of_an_array_are_judged_one_by_one)
 }
 END_TEST
 
+/* Neighbours are prepared together, before either is decided. */
+START_TEST(twins_within_one_datagram_count_once)
+{
+	uint8_t buf[DATAGRAM_MAX] = {0xdc, 0, DATAGRAM_EVENTS_MAX};
+	struct event e = {.type = TEXT_LIT("video"), .has_uuid = true, .has_event_id = true};
+	size_t len = 3;
+	unsigned i;
+	int fd;
+
+	for (i = 0; i < DATAGRAM_EVENTS_MAX; i++) {
+		e.event_id[0] = (uint8_t)(i / 2);
+		len += datagram_encode(&e, buf + len, sizeof(buf) - len);
+	}
+	start("127.0.0.1:0", "16m");
+	fd = sender(0);
+	ck_assert_int_eq(send(fd, buf, len, 0), (ssize_t)len);
+	stop();
+	ck_assert_uint_eq(counted(REASON_ACCEPTED_FIRST), DATAGRAM_EVENTS_MAX / 2);
+	ck_assert_uint_eq(counted(REASON_DUPLICATE_EVENT_ID), DATAGRAM_EVENTS_MAX / 2);
+	close(fd);
+}
+END_TEST
+
 START_TEST(several_addresses_are_read)
 {
 	uint8_t buf[DATAGRAM_MAX];
@@ -225,6 +248,7 @@ main(void)
 	tcase_add_test(c, what_waits_in_the_socket_at_stop_is_read);
 	tcase_add_test(c, a_bad_datagram_costs_only_itself);
 	tcase_add_test(c, the_events_of_an_array_are_judged_one_by_one);
+	tcase_add_test(c, twins_within_one_datagram_count_once);
 	tcase_add_test(c, several_addresses_are_read);
 	tcase_add_test(c, what_the_kernel_dropped_is_counted);
 	suite_add_tcase(suite, c);
