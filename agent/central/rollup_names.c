@@ -155,7 +155,7 @@ load_contents(struct names *n, const struct batch *b, struct writer *w)
 	int err = -ENOMEM;
 
 	n->contents = b->contents;
-	n->content = malloc(cap * sizeof(*n->content));
+	n->content = calloc(cap, sizeof(*n->content));
 	n->content_index = malloc(cap * sizeof(*n->content_index));
 	n->content_key = malloc(cap * sizeof(*n->content_key));
 	if (l.sorted && l.item && l.spare && n->content && n->content_index && n->content_key)
