@@ -196,11 +196,15 @@ set_aside(struct forwarder *f, const struct batch_id *id, enum central_answer an
 	note_aside(f, id);
 	note_rival(f, answer == CENTRAL_CONFLICT);
 	stat_add(STAT_FORWARD_REFUSED, 1);
-	log_error(answer == CENTRAL_CONFLICT
-		      ? "the central has another batch under this name: is this node's name used "
-			"twice, or its state copied? the batch lies in spool/broken"
-		      : "the central calls a batch broken; it lies in spool/broken, the next go on",
-		  "seq=%llu error=\"%s\"", (unsigned long long)id->seq, why);
+	log_error(
+	    answer == CENTRAL_CONFLICT
+		? "the central has another batch under this name: is this node's name used "
+		  "twice, or its state copied? the batch lies in spool/broken"
+	    : answer == CENTRAL_FOREIGN
+		? "a batch from before this node was renamed needs the token of that name; it "
+		  "lies in spool/broken, the next go on"
+		: "the central calls a batch broken; it lies in spool/broken, the next go on",
+	    "node=%s seq=%llu error=\"%s\"", id->node, (unsigned long long)id->seq, why);
 	return STEP_DONE;
 }
 
@@ -232,6 +236,8 @@ send_batch(struct forwarder *f, const struct batch_id *id, const char *body, siz
 	    central_send(f->central, body, len, spool_lowest(f->spool, id), request_ms(f), why);
 	CRASH_POINT("forward_after_answer");
 
+	if (answer == CENTRAL_FOREIGN && strcmp(id->node, f->c->node_name) == 0)
+		answer = CENTRAL_DENIED; /* the token is to be put right, not the batch */
 	switch (answer) {
 	case CENTRAL_STORED:
 		return stored(f, id, STAT_FORWARDED);
@@ -239,6 +245,7 @@ send_batch(struct forwarder *f, const struct batch_id *id, const char *body, siz
 		return stored(f, id, STAT_FORWARD_ALREADY);
 	case CENTRAL_BROKEN:
 	case CENTRAL_CONFLICT:
+	case CENTRAL_FOREIGN:
 		return set_aside(f, id, answer, why);
 	case CENTRAL_DENIED:
 		failed(f, BATCHES,
@@ -448,7 +455,7 @@ wait_locked(struct forwarder *f, const struct batch_id *id, int64_t timeout_ms, 
 			 "the central calls batch %llu broken; it lies in spool/broken",
 			 (unsigned long long)f->aside.seq);
 	else if (spool_broken(f->spool) != broken)
-		snprintf(why, why_size, "a damaged batch was set aside; it lies in spool/broken");
+		snprintf(why, why_size, "a batch was set aside; it lies in spool/broken");
 	else
 		return 0;
 	return -EPROTO;

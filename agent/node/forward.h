@@ -1,7 +1,8 @@
 /* forward.h -- the thread that brings batches to the central, oldest first, and salts back.
  *
  * Takes batches from the spool and removes them only after the central said stored or already
- * stored; sets aside what the central calls broken (400, 409, 413, 422) and goes on with the next;
+ * stored; sets aside what the central calls broken (400, 409, 413, 422), and what was made under
+ * another name of this node and is refused under its token (403), and goes on with the next;
  * everything else (connection errors, 401, 403, 408, 429, 5xx) is retried after a full-jitter pause
  * (Brooker, "Exponential backoff and jitter", 2015). A refused token is logged once per change, and
  * its file read anew before the next try. Fetches salts at start, then every hour and sooner after

@@ -326,8 +326,9 @@ answer_of(struct central *z, long status, char *why)
 		return refused ? CENTRAL_BROKEN : CENTRAL_RETRY;
 	case 409:
 		return refused ? CENTRAL_CONFLICT : CENTRAL_RETRY;
-	case 401:
 	case 403:
+		return refused ? CENTRAL_FOREIGN : CENTRAL_DENIED;
+	case 401:
 		return CENTRAL_DENIED;
 	default:
 		return CENTRAL_RETRY;

@@ -22,6 +22,7 @@ enum central_answer {
 	CENTRAL_BROKEN, /* 400, 413, 422 in the central's own words: never again with this batch */
 	CENTRAL_CONFLICT, /* 409: it has another batch under this name */
 	CENTRAL_DENIED,   /* 401, 403: the token */
+	CENTRAL_FOREIGN,  /* 403 in its own words: the token is not that of the batch's node */
 	CENTRAL_RETRY,    /* anything else */
 	CENTRAL_ANSWER_N
 };

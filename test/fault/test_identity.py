@@ -3,6 +3,8 @@
 Proves: two agents of one name, and a state directory that was copied, are found out by the central,
 which refuses instead of merging; every refused batch is set aside, logged with what to do, and counted
 where an operator looks; nothing that the central took is changed by it, and nothing counted twice.
+And one agent with two names: a renamed node is complete under the new one, and what it still had of the
+old one is set aside, and counted once it is sent as packaging/README.md says.
 """
 
 import shutil
@@ -129,6 +131,12 @@ def test_a_node_that_lost_its_state_goes_on_under_its_name(farm):
     assert agent.status()["spool"]["broken"] == 0
 
 
+def rename(agent, central, name):
+    agent.sections["node"]["name"] = name
+    agent.sections["forward"]["token_file"].write_text(central.add_node(name) + "\n")
+    agent.write_conf()
+
+
 def test_a_node_that_got_another_name_is_complete_under_it(farm):
     central = farm.central(time_zone=ZONE).start()
     agent = make_agent(farm, central).start()
@@ -136,12 +144,48 @@ def test_a_node_that_got_another_name_is_complete_under_it(farm):
     offers.offer(agent, 3)
     agent.flush()
     agent.stop()
-    agent.sections["node"]["name"] = "web-2"
-    agent.sections["forward"]["token_file"].write_text(central.add_node("web-2") + "\n")
-    agent.write_conf()
+    rename(agent, central, "web-2")
     agent.start()
     offers.offer(agent, 3)
     agent.flush()
     offers.check(central, ZONE)
     nodes = {node["node"]: node for node in central.api("nodes")["nodes"]}
     assert nodes["web-2"]["verdict"] == "complete", nodes
+
+
+def test_what_waited_under_a_former_name_is_set_aside_and_can_be_sent_later(farm):
+    central = farm.central(time_zone=ZONE).start()
+    agent = make_agent(farm, central).start()
+    offers = Offers()
+    offers.offer(agent, 3)
+    agent.flush()
+    central.stop()
+    offers.offer(agent, 3)
+    agent.stop()  # they wait in the spool, as web-1's
+    central.start()
+    token_file = agent.sections["forward"]["token_file"]
+    former = token_file.read_text()
+    rename(agent, central, "web-2")
+    present = token_file.read_text()
+    agent.start()
+    wait_for("what is set aside", lambda: agent.status()["spool"]["broken"] == 1)
+    offers.offer(agent, 3)
+    agent.flush()
+    assert views(central) == 6
+    assert "node=web-1" in agent.log() and "needs the token of that name" in agent.log()
+    agent.stop()
+    spool = agent.state_dir / "spool"
+    (aside,) = (spool / "broken").glob("*.batch")
+    (why,) = (spool / "broken").glob("*.why")
+    assert "this token belongs to another node" in why.read_text()
+    # as packaging/README.md has it
+    aside.rename(spool / aside.name)
+    why.unlink()
+    token_file.write_text(former)
+    agent.start()
+    wait_for("the former name's batch", lambda: agent.status()["spool"]["batches"] == 0)
+    token_file.write_text(present)
+    offers.offer(agent, 3)
+    agent.flush()
+    assert agent.status()["spool"]["broken"] == 0
+    offers.check(central, ZONE)

@@ -154,21 +154,28 @@ start(uint16_t port)
 }
 
 static void
-put(uint64_t seq)
+put_of(const char *node, uint64_t seq)
 {
 	uint8_t frame[FRAME], body[BATCH_HEAD_BYTES + FRAME];
-	struct batch_name name = {.id = {.node = "web-1", .epoch = {1}, .seq = seq},
+	struct batch_name name = {.id = {.epoch = {1}, .seq = seq},
 				  .events = 1,
 				  .document_bytes = 1000,
 				  .compressed_bytes = FRAME};
 	size_t n;
 
+	snprintf(name.id.node, sizeof(name.id.node), "%s", node);
 	memset(frame, (int)seq, sizeof(frame));
 	memcpy(frame, "\x28\xb5\x2f\xfd", 4);
 	crypto_generichash(name.checksum, sizeof(name.checksum), frame, FRAME, NULL, 0);
 	n = batch_name_put(&name, body);
 	memcpy(body + n, frame, FRAME);
 	ck_assert_int_eq(spool_put(spool, &name.id, body, n + FRAME), 0);
+}
+
+static void
+put(uint64_t seq)
+{
+	put_of("web-1", seq);
 }
 
 static int
@@ -243,6 +250,7 @@ static const struct said retried[] = {
     {404, ""},
     {401, ""},
     {403, ""},
+    {403, "{\"error\":\"this token is another node's\"}"}, /* the token may be put right */
     {302, ""},
     {400, "<html>bad request</html>"}, /* these are a proxy's, not the central's */
     {409, ""},
@@ -287,6 +295,32 @@ START_TEST(a_refused_batch_is_set_aside_and_does_not_stop_the_next)
 	ck_assert_uint_eq(spool_count(spool), 0);
 	ck_assert_uint_eq(spool_broken(spool), 1);
 	ck_assert_uint_eq(got(), 2);
+}
+END_TEST
+
+static const struct said denied[] = {
+    {401, "{\"error\":\"no node has this token\"}"},
+    {403, "<html>forbidden</html>"},
+    {403, "{\"error\":\"this token is another node's\"}"},
+};
+
+/* The central's own 403 is about the name; a token that it does not know, and a proxy's no, are
+ * put right by somebody. */
+START_TEST(a_batch_under_a_former_name_is_set_aside_only_when_its_name_is_refused)
+{
+	const struct said script[] = {denied[_i], {200, "{\"result\":\"stored\"}"}};
+	char why[CENTRAL_WHY_MAX];
+	bool aside = _i == 2;
+
+	start(central_start(script, 2));
+	put_of("web-0", 1);
+	put(2);
+	ck_assert_int_eq(wait_for(2, WAIT_MS, why), aside ? -EPROTO : 0);
+	ck_assert_uint_eq(spool_count(spool), 0);
+	ck_assert_uint_eq(spool_broken(spool), aside);
+	ck_assert_uint_eq(got(), aside ? 2 : 3);
+	ck_assert_str_eq(central.got[0].id.node, "web-0");
+	ck_assert_uint_eq(central.got[got() - 1].id.seq, 2);
 }
 END_TEST
 
@@ -482,6 +516,7 @@ main(void)
 	tcase_add_test(c, batches_go_oldest_first_under_the_token_and_are_then_removed);
 	LOOP(c, whatever_is_no_clear_answer_is_tried_again_and_nothing_is_removed, retried);
 	LOOP(c, a_refused_batch_is_set_aside_and_does_not_stop_the_next, refused);
+	LOOP(c, a_batch_under_a_former_name_is_set_aside_only_when_its_name_is_refused, denied);
 	tcase_add_test(c, a_failing_central_is_not_tried_without_pause);
 	tcase_add_test(c, waiting_for_an_unreachable_central_ends_with_the_reason);
 	tcase_add_test(c, stopping_sends_what_waits);
