@@ -371,6 +371,7 @@ ingest_http_drain(struct ingest_http *h, int64_t drain_ms)
 	enter(h, PHASE_ENDS);
 	if (!wait_until(h, none_accepts, FINISH_MS))
 		return;
+	log_info("nothing more is accepted; what has begun is answered", "most_ms=%d", FINISH_MS);
 	for (i = 0; i < h->n_listeners; i++)
 		close_listener(&h->listener[i]);
 	wait_until(h, none_held, FINISH_MS);

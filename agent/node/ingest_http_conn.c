@@ -80,32 +80,6 @@ conn_cut(struct http_worker *w, struct http_conn *k)
 	conn_close(w, k);
 }
 
-/* After the last answer. Closing with bytes unread would reset the connection, and the client might
- * never see the answer (RFC 9112, section 9.6). */
-static void
-conn_finish(struct http_worker *w, struct http_conn *k, bool unread)
-{
-	if (!unread || k->broken || shutdown(k->fd, SHUT_WR) < 0) {
-		conn_close(w, k);
-		return;
-	}
-	buffer_give(w, k);
-	k->state = HTTP_LINGERS;
-	k->skip = HTTP_DISCARD_MAX;
-	k->deadline_ms = w->now_ms + LINGER_MS;
-}
-
-static bool
-linger(struct http_worker *w, struct http_conn *k, size_t n)
-{
-	if (n < k->skip) {
-		k->skip -= n;
-		return true;
-	}
-	conn_close(w, k);
-	return false;
-}
-
 /* -- writing -- */
 
 static void
@@ -131,7 +105,7 @@ http_conn_send(struct http_worker *w, struct http_conn *k, struct http_answer *a
 	n = send(k->fd, a->bytes, bytes, MSG_NOSIGNAL);
 	if (n == (ssize_t)bytes)
 		return;
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+	if (n < 0 && errno != EAGAIN) {
 		k->broken = k->last = true;
 		return;
 	}
@@ -160,7 +134,7 @@ flush(struct http_worker *w, struct http_conn *k)
 {
 	ssize_t n = send(k->fd, k->out, k->out_len, MSG_NOSIGNAL);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n < 0) {
 		conn_close(w, k);
@@ -169,6 +143,35 @@ flush(struct http_worker *w, struct http_conn *k)
 	k->out += n;
 	k->out_len -= (size_t)n;
 	return k->out_len == 0;
+}
+
+/* -- the last answer -- */
+
+/* Closing with bytes unread would reset the connection, and the client might never see the answer
+ * (RFC 9112, section 9.6). */
+static void
+conn_finish(struct http_worker *w, struct http_conn *k, bool unread)
+{
+	if (!unread || k->broken || shutdown(k->fd, SHUT_WR) < 0) {
+		conn_close(w, k);
+		return;
+	}
+	buffer_give(w, k);
+	k->state = HTTP_LINGERS;
+	k->skip = HTTP_DISCARD_MAX;
+	k->deadline_ms = w->now_ms + LINGER_MS;
+	watch(w, k, EPOLL_CTL_MOD); /* reports what lies there unread */
+}
+
+static bool
+linger(struct http_worker *w, struct http_conn *k, size_t n)
+{
+	if (n < k->skip) {
+		k->skip -= n;
+		return true;
+	}
+	conn_close(w, k);
+	return false;
 }
 
 /* -- reading -- */
@@ -228,7 +231,19 @@ skip(struct http_conn *k, size_t len)
 	size_t n = k->skip < len ? (size_t)k->skip : len;
 
 	k->skip -= n;
+	if (k->skip == 0)
+		k->busy = false;
 	return n;
+}
+
+static size_t
+serve_one(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
+{
+	size_t used = http_request_serve(w, k, at, len);
+
+	if (used > 0)
+		k->busy = false; /* what follows has a time of its own */
+	return used;
 }
 
 /* All requests among the bytes. False when the connection has ended, or waits to write. */
@@ -238,10 +253,9 @@ serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 	size_t used;
 
 	while (len > 0 && k->state == HTTP_READS && !k->last) {
-		used = k->skip > 0 ? skip(k, len) : http_request_serve(w, k, at, len);
+		used = k->skip > 0 ? skip(k, len) : serve_one(w, k, at, len);
 		if (used == 0)
 			break;
-		k->busy = false; /* what follows has a time of its own */
 		at += used;
 		len -= used;
 	}

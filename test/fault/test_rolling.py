@@ -188,8 +188,8 @@ def test_a_request_that_has_begun_is_answered_after_the_drain(farm):
         slow.sendall(data[:-10])
         wait_for("the request", lambda: agent.metrics()["footfall_http_requests_total"] == 1)
         terminate(agent)
+        wait_for("the doors to close", lambda: "nothing more is accepted" in agent.log())
         with connect(agent.http) as waiting:  # in the socket, which nobody accepts from by now
-            time.sleep(0.1)
             answer = exchange(slow, data[-10:])
             assert answer.startswith("HTTP/1.1 200") and "Connection: close" in answer
             assert agent.process.wait(timeout=30) == 0

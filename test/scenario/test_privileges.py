@@ -51,7 +51,10 @@ def privileged_port():
 def threads(program):
     """What /proc says of each thread, by its keys."""
     for task in pathlib.Path(f"/proc/{program.process.pid}/task").iterdir():
-        lines = (task / "status").read_text().splitlines()
+        try:
+            lines = (task / "status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile: one that looked up a name
+            continue
         yield dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
