@@ -71,6 +71,11 @@ def terminate(program):
     wait_for("the drain", lambda: program.log().count('msg="draining') > seen)
 
 
+def await_closed_doors(agent):
+    """The drain is over."""
+    wait_for("the doors to close", lambda: "nothing more is accepted" in agent.log())
+
+
 def held_agent(farm, central=None, **http):
     agent = farm.agent("web-1", central, http=http, admit={"rate": "off"})
     agent.held = hold(agent, http="stream", udp="datagram", admin="stream")
@@ -163,8 +168,10 @@ def test_who_has_been_silent_for_long_is_not_waited_for(farm, name):
 
     with connect(address) as silent, connect(address) as recent:
         assert answer(silent).startswith(b"HTTP/1.1 200")
-        time.sleep(3.1)  # as long as the drain
-        assert answer(recent).startswith(b"HTTP/1.1 200")
+        since = time.monotonic()
+        # one speaks until the other has been silent for as long as the drain
+        wait_for("silence", lambda: answer(recent).startswith(b"HTTP/1.1 200")
+                 and time.monotonic() > since + 3)
         terminate(program)
         assert silent.recv(1) == b""
         assert b"Connection: close" in answer(recent)  # for whom the drain still lasts
@@ -188,7 +195,7 @@ def test_a_request_that_has_begun_is_answered_after_the_drain(farm):
         slow.sendall(data[:-10])
         wait_for("the request", lambda: agent.metrics()["footfall_http_requests_total"] == 1)
         terminate(agent)
-        wait_for("the doors to close", lambda: "nothing more is accepted" in agent.log())
+        await_closed_doors(agent)
         with connect(agent.http) as waiting:  # in the socket, which nobody accepts from by now
             answer = exchange(slow, data[-10:])
             assert answer.startswith("HTTP/1.1 200") and "Connection: close" in answer
@@ -221,7 +228,7 @@ def test_a_new_connection_has_time_for_its_first_request(farm):
             "the connection", lambda: agent.metrics()["footfall_http_connections_total"] == 1
         )
         terminate(agent)
-        time.sleep(0.2)
+        await_closed_doors(agent)
         assert exchange(new, beacon_bytes()).startswith("HTTP/1.1 200")
     assert agent.process.wait(timeout=30) == 0
 
