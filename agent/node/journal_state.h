@@ -21,7 +21,7 @@ struct journal_writer {
 	/* constant */
 	struct journal *journal;
 	/* the worker's */
-	uint8_t payload[EVENT_PACKED_MAX]; /* of one event; on the stack it were cleared each time */
+	uint8_t payload[EVENT_PACKED_MAX]; /* of an event; the stack would be cleared each time */
 	/* guarded by lock */
 	struct segment *active;               /* NULL: no segment was free */
 	size_t reported;                      /* bytes of active that are in STAT_JOURNAL_BYTES */
