@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"
@@ -393,6 +394,7 @@ forward_main(void *ctx)
 	struct forwarder *f = ctx;
 	enum step step;
 
+	background_begin();
 	while (!is_stopping(f)) {
 		tend(f);
 		step = f->central ? send_oldest(f) : STEP_NOTHING;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/background.h"
 #include "base/log.h"
 
 #define RETRY_MS 1000
@@ -96,6 +97,7 @@ run(void *arg)
 {
 	struct sealer *k = arg;
 
+	background_begin();
 	pthread_mutex_lock(&k->lock);
 	while (!k->stopping) {
 		turn(k, k->asked != k->answered ? SEAL_FLUSH : SEAL_TIME);

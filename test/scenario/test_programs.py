@@ -55,6 +55,20 @@ def test_check_names_file_line_and_fault(farm, line, says):
     assert re.search(rf"^{re.escape(str(agent.conf))}:{at}: .*{says}", faults, re.M), faults
 
 
+def test_sealing_and_sending_give_way_to_answering(farm):
+    """The sealer and the forwarder alone; from the start, also of an agent that is to be nice itself."""
+    agent = farm.agent("web-1")
+    command = agent.command
+    agent.command = lambda *words: ["nice", "-n", "3", *command(*words)]
+    agent.start()
+    main = agent.process.pid
+    others = [int(task) for task in os.listdir(f"/proc/{main}/task") if int(task) != main]
+    nice = [os.getpriority(os.PRIO_PROCESS, task) for task in others]
+    assert os.getpriority(os.PRIO_PROCESS, main) == 3
+    assert sorted(nice)[-2:] == [8, 8] and set(sorted(nice)[:-2]) == {3}
+    assert [os.sched_getscheduler(task) == os.SCHED_BATCH for task in others] == [each == 8 for each in nice]
+
+
 def test_an_override_wins_over_the_file(farm):
     agent = farm.agent("web-1")
     shown = agent.run("check", "-v", "-o", "node.name=web-9").stdout
