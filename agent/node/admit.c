@@ -362,10 +362,10 @@ mono_coarse(void)
 
 /* What it is beside others, and the journal's word. The claims are held meanwhile: dedup.h. */
 static enum reason
-judge_beside_others(struct admit_worker *w, struct wall_ms now, struct event *e,
-		    struct admission *p)
+judge_beside_others(struct admit_worker *w, struct admission *p)
 {
 	struct admit *a = w->admit;
+	struct event *e = p->e;
 	enum reason r = REASON_ACCEPTED_FIRST;
 	int err;
 
@@ -376,7 +376,7 @@ judge_beside_others(struct admit_worker *w, struct wall_ms now, struct event *e,
 		r = REASON_SHED_SPOOL_FULL;
 	else if (e->repeat)
 		r = REASON_ACCEPTED_REPEAT;
-	err = r == REASON_SHED_SPOOL_FULL ? 0 : journal_append(w->writer, now, e, r);
+	err = r == REASON_SHED_SPOOL_FULL ? 0 : journal_append(w->writer, p->now, e, r);
 	if (err) /* -EINVAL: a field that no decoder should have let pass */
 		r = err == -EINVAL ? REASON_INVALID_TOO_LARGE : REASON_SHED_JOURNAL_FULL;
 	if (reason_verdict(r) == VERDICT_ACCEPTED) {
@@ -396,32 +396,45 @@ admit_prepare(struct admit_worker *w, const struct admit_request *q, struct even
 	struct admit *a = w->admit;
 	struct client who = {.bot = 0};
 
-	*ret_p = (struct admission){.so_far = REASON_SHED_STOPPING};
+	*ret_p = (struct admission){.e = e, .now = q->now, .verdict = REASON_SHED_STOPPING};
 	if (atomic_load_explicit(&a->stopping, memory_order_relaxed))
+		return;
+	ret_p->verdict = judge_alone(w, q, e, &who, error);
+	ret_p->bot = who.bot;
+	if (ret_p->verdict != REASON_ACCEPTED_FIRST)
 		return;
 	if (a->dedup && e->has_event_id)
 		dedup_find(a->dedup, e->event_id, &ret_p->id);
-	ret_p->so_far = judge_alone(w, q, e, &who, error);
-	ret_p->bot = who.bot;
-	if (ret_p->so_far == REASON_ACCEPTED_FIRST && a->repeat &&
-	    (who.has_addr || e->session.len > 0))
+	if (a->repeat && (who.has_addr || e->session.len > 0))
 		repeat_find(a->repeat, e, &ret_p->click);
 }
 
-enum reason
-admit_decide(struct admit_worker *w, struct wall_ms now, struct event *e, struct admission *p)
+static void
+decide(struct admit_worker *w, struct admission *p)
 {
-	enum reason r = p->so_far;
+	enum event_source s = p->e->source;
 
-	if (r == REASON_ACCEPTED_FIRST)
-		r = judge_beside_others(w, now, e, p);
-	if (reason_verdict(r) == VERDICT_ACCEPTED)
-		stat_verdict(e->source, r); /* the journal counted it with the record */
-	else if (r == REASON_BOT_USER_AGENT)
-		refuse_bot(w, now, e->source, p->bot);
+	if (p->verdict == REASON_ACCEPTED_FIRST)
+		p->verdict = judge_beside_others(w, p);
+	if (reason_verdict(p->verdict) == VERDICT_ACCEPTED)
+		stat_verdict(s, p->verdict); /* the journal counted it with the record */
+	else if (p->verdict == REASON_BOT_USER_AGENT)
+		refuse_bot(w, p->now, s, p->bot);
 	else
-		admit_refuse(w, now, e->source, r);
-	return r;
+		admit_refuse(w, p->now, s, p->verdict);
+}
+
+void
+admit_decide(struct admit_worker *w, struct admission *p, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		dedup_fetch(&p[i].id);
+		repeat_fetch(&p[i].click);
+	}
+	for (i = 0; i < n; i++)
+		decide(w, &p[i]);
 }
 
 enum reason
@@ -430,7 +443,8 @@ admit_event(struct admit_worker *w, const struct admit_request *q, struct event 
 	struct admission p;
 
 	admit_prepare(w, q, e, error, &p);
-	return admit_decide(w, q->now, e, &p);
+	admit_decide(w, &p, 1);
+	return p.verdict;
 }
 
 void

@@ -65,21 +65,25 @@ bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reas
 enum reason admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e,
 			char *error);
 
-/* The same in two steps, for a transport that has several events at hand: the table lines of an
- * event that is prepared are on their way while others are, and a line not yet in the cache costs
- * more than all the rest of a verdict. Nothing is held, remembered or counted before it is decided,
- * which must follow for each, in any order. */
-struct admission { /* admit's own */
+/* The same in two steps, for a transport that has several events at hand: the table lines of all of
+ * them are asked for at once before the first is decided. None is in a cache, and finding one costs
+ * as much as a fifth of a verdict; processors find several in the time of one. Between the steps
+ * nothing is held, remembered or counted. */
+struct admission {
+	struct event *e; /* lent until it is decided */
+	enum reason verdict;
+	/* admit's own */
+	struct wall_ms now;
 	struct dedup_claim id;
 	struct repeat_claim click;
-	enum reason so_far;
 	uint16_t bot;
 };
 
+/* As admit_event, up to where other events matter. Must be decided. */
 void admit_prepare(struct admit_worker *w, const struct admit_request *q, struct event *e,
 		   char *error, struct admission *ret_p);
-enum reason admit_decide(struct admit_worker *w, struct wall_ms now, struct event *e,
-			 struct admission *p);
+/* Decides n of them, in order: their verdicts. */
+void admit_decide(struct admit_worker *w, struct admission *p, size_t n);
 
 /* Counts a refusal that was decided before there was an event. */
 void admit_refuse(struct admit_worker *w, struct wall_ms now, enum event_source s, enum reason r);

@@ -117,9 +117,16 @@ dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim
 	uint64_t hash = hash_sip(&d->key, event_id, 16);
 	struct line *bucket = &d->lines[2 * lines_index(hash, d->n_buckets)];
 
-	line_fetch(&bucket[0]);
-	line_fetch(&bucket[1]);
 	*ret_claim = (struct dedup_claim){bucket, line_tag(hash), false};
+}
+
+void
+dedup_fetch(const struct dedup_claim *c)
+{
+	if (!c->bucket)
+		return;
+	line_fetch(&c->bucket[0]);
+	line_fetch(&c->bucket[1]);
 }
 
 bool
@@ -249,9 +256,15 @@ repeat_find(const struct repeat *r, const struct event *e, struct repeat_claim *
 	uint64_t hash = repeat_hash(r, e);
 	struct line *l = &r->lines[lines_index(hash, r->n_lines)];
 
-	line_fetch(l);
 	*ret_claim =
 	    (struct repeat_claim){.line = l, .tag = line_tag(hash), .time = (uint32_t)e->ts_ms};
+}
+
+void
+repeat_fetch(const struct repeat_claim *c)
+{
+	if (c->line)
+		line_fetch(c->line);
 }
 
 bool

@@ -1,8 +1,9 @@
 /* dedup.h -- what was accepted lately: event ids, and who had which content.
  *
- * Two tables that admission asks about every event, with the same three steps. Finding says where
- * an event would stand, and has those lines fetched. A claim looks it up and keeps its line locked;
- * the claim is then kept, when the journal holds the event, or dropped. So nothing is remembered
+ * Two tables that admission asks about every event, with the same steps. Finding says where an event
+ * would stand; fetching has those lines brought into the cache, which is for several events at once.
+ * A claim looks the event up and keeps its line locked; the claim is then kept, when the journal
+ * holds the event, or dropped. So nothing is remembered
  * that was not accepted, and of concurrent events with the same id or the same content exactly one
  * is the first.
  *
@@ -40,9 +41,12 @@ struct dedup_claim {
 int dedup_new(int64_t window_ms, int64_t entries, struct dedup **ret_dedup);
 void dedup_free(struct dedup *d);
 
-/* Where the id would stand. Nothing is held yet: its lines are on their way into the cache, which
- * takes as long as the rest of admission, so this comes first and the claim late. */
+/* Where the id would stand. Nothing is held yet. */
 void dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim);
+
+/* Has its lines fetched, if there are any: done for several one right after another, a processor
+ * looks for them at the same time. */
+void dedup_fetch(const struct dedup_claim *c);
 
 /* True when the id is new: it is then claimed, and dedup_keep or dedup_drop must follow soon. False
  * when it was kept within the window, and nothing is held. */
@@ -68,6 +72,8 @@ void repeat_free(struct repeat *r);
 
 /* As dedup_find, for the event's visitor and content (site, type, id, event name). */
 void repeat_find(const struct repeat *r, const struct event *e, struct repeat_claim *ret_claim);
+
+void repeat_fetch(const struct repeat_claim *c);
 
 /* True when the visitor had this content less than the window before or after the event's time.
  * Either way repeat_keep or repeat_drop must follow soon. */

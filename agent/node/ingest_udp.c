@@ -17,7 +17,7 @@
 #include "stats/stats.h"
 
 #define BATCH 64   /* datagrams per system call: 1.4 µs each against 1.9 one by one */
-#define AT_ONCE 16 /* events whose table lines are fetched together: more gain nothing */
+#define AT_ONCE 16 /* events decided together: more gain nothing */
 /* Woken for each datagram, a thread spends more on waking than on the datagram. 250 µs are nothing to
  * what nobody waits for; the buffer of an unprivileged user (208 KiB) holds what 2 million a second
  * send meanwhile. */
@@ -31,11 +31,6 @@ struct udp_socket {
 	int fd;
 	bool passed; /* by the service manager: what stays in it is read by the next process */
 	struct socket_address address;
-};
-
-struct prepared {
-	struct event e;
-	struct admission admission;
 };
 
 struct ingest_udp {
@@ -55,7 +50,8 @@ struct ingest_udp {
 	struct datagram_decoder *decoder;
 	struct admit_request request; /* its moment alone: events bring their own client */
 	unsigned n_prepared;
-	struct prepared prepared[AT_ONCE];
+	struct event event[AT_ONCE];
+	struct admission prepared[AT_ONCE];
 	struct mmsghdr msg[BATCH];
 	struct iovec iov[BATCH];
 	struct sockaddr_storage peer[BATCH];
@@ -190,25 +186,21 @@ refuse(struct ingest_udp *u, enum reason r)
 static void
 decide_all(struct ingest_udp *u)
 {
-	unsigned i;
-
-	for (i = 0; i < u->n_prepared; i++)
-		(void)admit_decide(u->worker, u->request.now, &u->prepared[i].e,
-				   &u->prepared[i].admission);
+	admit_decide(u->worker, u->prepared, u->n_prepared);
 	u->n_prepared = 0;
 }
 
 static void
 take_event(struct ingest_udp *u, unsigned i)
 {
-	struct prepared *p = &u->prepared[u->n_prepared];
-	enum reason r = datagram_event(u->decoder, i, &p->e);
+	struct event *e = &u->event[u->n_prepared];
+	enum reason r = datagram_event(u->decoder, i, e);
 
 	if (r != REASON_ACCEPTED_FIRST) {
 		refuse(u, r);
 		return;
 	}
-	admit_prepare(u->worker, &u->request, &p->e, NULL, &p->admission);
+	admit_prepare(u->worker, &u->request, e, NULL, &u->prepared[u->n_prepared]);
 	if (++u->n_prepared == AT_ONCE)
 		decide_all(u);
 }

@@ -434,17 +434,23 @@ START_TEST(a_prepared_event_holds_nothing_until_it_is_decided)
 {
 	struct admit_request q = request();
 	struct event first = with_id(1, 1), twin = first;
-	struct admission p, p_twin;
+	struct event other = with_id(3, 2), other_twin = other;
+	struct admission p[2];
 
 	start("");
-	admit_prepare(worker[0], &q, &first, NULL, &p);
-	admit_prepare(worker[0], &q, &twin, NULL, &p_twin);
+	admit_prepare(worker[0], &q, &first, NULL, &p[0]);
+	admit_prepare(worker[0], &q, &twin, NULL, &p[1]);
 	ck_assert_uint_eq(counted(SOURCE_BEACON, REASON_ACCEPTED_FIRST), 0);
 	ck_assert_int_eq(judge(with_id(2, 1)), REASON_ACCEPTED_FIRST);
-	ck_assert_int_eq(admit_decide(worker[0], q.now, &twin, &p_twin), REASON_DUPLICATE_EVENT_ID);
-	ck_assert_int_eq(judge(beacon(1)), REASON_ACCEPTED_FIRST);
-	ck_assert_int_eq(admit_decide(worker[0], q.now, &first, &p), REASON_DUPLICATE_EVENT_ID);
-	ck_assert_uint_eq(counted(SOURCE_BEACON, REASON_DUPLICATE_EVENT_ID), 2);
+	admit_decide(worker[0], p, 2);
+	ck_assert_int_eq(p[0].verdict, REASON_DUPLICATE_EVENT_ID);
+	ck_assert_int_eq(p[1].verdict, REASON_DUPLICATE_EVENT_ID);
+	admit_prepare(worker[0], &q, &other, NULL, &p[0]);
+	admit_prepare(worker[0], &q, &other_twin, NULL, &p[1]);
+	admit_decide(worker[0], p, 2);
+	ck_assert_int_eq(p[0].verdict, REASON_ACCEPTED_FIRST);
+	ck_assert_int_eq(p[1].verdict, REASON_DUPLICATE_EVENT_ID);
+	ck_assert_uint_eq(counted(SOURCE_BEACON, REASON_DUPLICATE_EVENT_ID), 3);
 	stop();
 }
 END_TEST
