@@ -96,14 +96,16 @@ http_answer_free(struct http_answer *a)
 void
 http_date(int64_t unix_s, char ret_date[HTTP_DATE_LEN + 1])
 {
-	static const char days[] = "SunMonTueWedThuFriSat";
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	time_t t = (time_t)unix_s;
-	struct tm tm;
+	struct tm tm = {0};
 
-	gmtime_r(&t, &tm);
-	snprintf(ret_date, HTTP_DATE_LEN + 1, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
-		 days + 3 * tm.tm_wday, (unsigned)tm.tm_mday % 100, months + 3 * tm.tm_mon,
+	if (!gmtime_r(&t, &tm))
+		tm.tm_mday = 1; /* beyond the years that it can write */
+	snprintf(ret_date, HTTP_DATE_LEN + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+		 days[tm.tm_wday], (unsigned)tm.tm_mday % 100, months[tm.tm_mon],
 		 (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
 		 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }

@@ -200,10 +200,10 @@ static struct ingest_http *
 http_new(const struct conf *c)
 {
 	struct ingest_http *h = calloc(1, sizeof(*h));
-	int err = h ? 0 : -ENOMEM;
+	int err = 0;
 	size_t i;
 
-	if (err)
+	if (!h)
 		return NULL;
 	h->c = c;
 	pthread_mutex_init(&h->trust_lock, NULL);
