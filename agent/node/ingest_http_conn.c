@@ -65,6 +65,7 @@ conn_close(struct http_worker *w, struct http_conn *k)
 	peer_limit_leave(w->http->peers, &k->peer.sa);
 	atomic_fetch_sub(&w->n_open, 1);
 	atomic_fetch_sub(&w->n_held, 1);
+	w->freed = true;
 }
 
 /* The client has gone, or its time is over. */

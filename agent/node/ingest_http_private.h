@@ -107,6 +107,7 @@ struct http_worker {
 	struct http_door *door;
 	size_t n_doors;
 	bool doors_closed; /* one of them */
+	bool freed;        /* and since then a connection of ours has ended */
 	bool told_open;    /* the gauge knows of connections of ours */
 	struct http_rules *rules;
 	struct http_conn *conns, *open, *free_conn; /* conns: the whole pool */

@@ -121,9 +121,11 @@ door_close(struct http_worker *w, struct http_door *d)
 {
 	epoll_ctl(w->epoll, EPOLL_CTL_DEL, d->fd, NULL);
 	d->closed = w->doors_closed = true;
+	w->freed = false;
 }
 
-/* Places or descriptors may be free again. */
+/* Places or descriptors may be free again: one of ours is, or another worker's since the last tick.
+ * Asked more often, a full agent would run in circles. */
 static void
 doors_open(struct http_worker *w)
 {
@@ -182,18 +184,22 @@ accept_some(struct http_worker *w, struct http_door *d)
 static void
 doors_end(struct http_worker *w)
 {
+	struct http_door *d;
 	size_t i;
 
 	for (i = 0; i < w->n_doors; i++) {
-		if (!w->door[i].closed)
-			epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->door[i].fd, NULL);
-		if (!w->door[i].shared) {
-			while (!w->door[i].closed && accept_one(w, &w->door[i]))
+		d = &w->door[i];
+		if (d->fd < 0)
+			continue;
+		if (!d->closed)
+			epoll_ctl(w->epoll, EPOLL_CTL_DEL, d->fd, NULL);
+		if (!d->shared) {
+			while (accept_one(w, d))
 				;
-			close(w->door[i].fd);
+			close(d->fd);
 		}
-		w->door[i].closed = true;
-		w->door[i].fd = -1;
+		d->closed = true;
+		d->fd = -1;
 	}
 }
 
@@ -239,14 +245,15 @@ static void
 tend(struct http_worker *w, enum http_phase phase)
 {
 	struct ingest_http *h = w->http;
+	bool tick = w->now_ms >= w->tick_at_ms;
 
-	if (w->now_ms >= w->tick_at_ms) {
+	if (tick) {
 		w->tick_at_ms = w->now_ms + TICK_MS;
 		http_conn_sweep(w);
 		w->told_open = w->open != NULL;
 		count_open(h);
 	}
-	if (w->doors_closed)
+	if (w->doors_closed && (w->freed || tick))
 		doors_open(w);
 	if (phase == PHASE_ENDS && atomic_load(&w->phase) < PHASE_ENDS)
 		doors_end(w);
