@@ -125,8 +125,10 @@ http_conn_send(struct http_worker *w, struct http_conn *k, struct http_answer *a
 void
 http_conn_send_interim(struct http_conn *k, struct text line)
 {
-	if (send(k->fd, line.at, line.len, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-		k->broken = true; /* the next read says so, too */
+	ssize_t n = send(k->fd, line.at, line.len, MSG_NOSIGNAL);
+
+	if (n > 0 && (size_t)n < line.len)
+		shutdown(k->fd, SHUT_RDWR); /* half a line cannot be taken back */
 }
 
 /* False while bytes are left, or when the connection has ended. */
