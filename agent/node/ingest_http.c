@@ -62,11 +62,13 @@ int
 ingest_http_reload(struct ingest_http *h, const struct conf *c)
 {
 	struct http_rules **next = calloc(h->n_workers, sizeof(struct http_rules *));
-	int err = next ? trust(h, c) : -ENOMEM;
+	int err = next ? 0 : -ENOMEM;
 	size_t i;
 
 	for (i = 0; !err && i < h->n_workers; i++)
 		err = rules_new(c, &next[i]);
+	if (!err)
+		err = trust(h, c); /* last: what fails changes nothing */
 	for (i = 0; next && i < h->n_workers; i++)
 		http_rules_free(err ? next[i] : atomic_exchange(&h->worker[i].next_rules, next[i]));
 	free(next);
@@ -319,9 +321,11 @@ none_older(struct ingest_http *h)
 {
 	size_t i, n = 0;
 
+	if (!all_entered(h, PHASE_DRAINS))
+		return false; /* before that, nobody has counted */
 	for (i = 0; i < h->n_workers; i++)
 		n += atomic_load(&h->worker[i].n_older);
-	return n == 0 && all_entered(h, PHASE_DRAINS);
+	return n == 0;
 }
 
 static bool
