@@ -55,9 +55,12 @@ holds_encoded_nul(struct text t)
 static struct text
 path_of(struct text target)
 {
-	const char *end = target.at + target.len, *slash, *query;
+	const char *query = memchr(target.at, '?', target.len), *end, *slash;
 	size_t scheme = 0;
 
+	if (query) /* it may hold slashes, and follow a host that none does */
+		target.len = (size_t)(query - target.at);
+	end = target.at + target.len;
 	if (target.len >= 7 && strncasecmp(target.at, "http://", 7) == 0)
 		scheme = 7;
 	else if (target.len >= 8 && strncasecmp(target.at, "https://", 8) == 0)
@@ -67,9 +70,6 @@ path_of(struct text target)
 		target.at = slash ? slash : end;
 		target.len = (size_t)(end - target.at);
 	}
-	query = target.len > 0 ? memchr(target.at, '?', target.len) : NULL;
-	if (query)
-		target.len = (size_t)(query - target.at);
 	return target;
 }
 
@@ -82,12 +82,11 @@ read_target(struct cursor *c, struct text *ret_path)
 
 	if (!blank && stop < c->end)
 		return HTTP_MALFORMED;
-	if (memchr(target.at, '\t', target.len) || (blank && target.len == 0))
+	if (memchr(target.at, '\t', target.len) || (blank && target.len == 0) ||
+	    holds_encoded_nul(target))
 		return HTTP_MALFORMED;
 	if (!blank)
 		return HTTP_MORE;
-	if (holds_encoded_nul(target))
-		return HTTP_MALFORMED;
 	*ret_path = path_of(target);
 	c->at = blank + 1;
 	return HTTP_WHOLE;
