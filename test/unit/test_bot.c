@@ -120,6 +120,10 @@ static const char *const listeners[] = {
     "NeverSeen/1.0 (org.example.seen; build:7)",
     "NeverSeenMusik/2.1",
     "NeverSeenStation/7",
+    "NeverSeen HiFi 2",
+    "NeverSeenAmp/3.1",
+    "NeverSeen/2 (phone; 14.1)",
+    "NeverSeen/2 (Tesla)",
     "NeverSeenTV/1.0",
     "UnityPlayer/2022.3 (UnityWebRequest/1.0, libcurl/8.5.0-DEV)",
     "NeverSeenMedia PodDownloader/1.6",
@@ -160,6 +164,10 @@ static const struct {
     {"headless", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
 		 "HeadlessChrome/131.0.0.0 Safari/537.36"},
     {"monitor", "Example Uptime Monitor 1.0"},
+    {"monitor", "ExampleWatchdog/1.0"},
+    {"monitor", "examplecheck/1.0"},
+    {"crawler", "examplesearch/1.0"},
+    {"tool", "Example Sender"},
     {"preview", "ExampleLinkPreview/1.0"},
     {"feed", "ExampleReader/2.0 (feed; 12 subscribers)"},
     {"scanner", "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) "
