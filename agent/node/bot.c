@@ -260,7 +260,7 @@ judge_mozilla(const struct reading *r)
 {
 	unsigned marks = r->marks;
 
-	if (!(marks & (MARK_ENGINE | MARK_PLAYER)))
+	if (!(marks & (MARK_ENGINE | MARK_PLAYER | MARK_PERSONAL)))
 		return "shape";
 	if (!(marks & (MARK_DEVICE | MARK_PRODUCT | MARK_PLAYER)))
 		return "shape";
