@@ -131,7 +131,6 @@ static const char *const listeners[] = {
     "NeverSeen/2 (Tesla)",
     "NeverSeenTV/1.0",
     "UnityPlayer/2022.3 (UnityWebRequest/1.0, libcurl/8.5.0-DEV)",
-    "NeverSeenMedia PodDownloader/1.6",
     "com.example.never.seen/1.0",
     "NeverSeen/1.0 (+https://example.com/; iPhone 15.4)",
     "NeverSeen/0.2 Android https://example.com",
