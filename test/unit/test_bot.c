@@ -195,6 +195,11 @@ static const struct {
 		"Chrome/90.0.0.0 Mobile Safari/537.36 (compatible; Thing; +http://example.com/)"},
     {"tool", "Example Podcast Processor/1.0"},
     {"tool", "Podcast Importer/2.0 (+https://example.com)"},
+    {"tool", "ExamplePodcastTranscriber/1.0"},
+    {"tool", "ExamplePodcastWorker/1.0"},
+    {"tool", "Example Podcast API"},
+    {"tool", "ExamplePodDownloader/1.0"},
+    {"crawler", "ExamplePodIndex/1.0"},
     {"unknown", "Thing/1.0"},
     {"unknown", "12345"},
 };
