@@ -275,13 +275,16 @@ tau(double x)
 static double
 estimate(const uint8_t *reg, unsigned p)
 {
-	uint32_t count[66] = {0};
+	uint32_t count[66] = {0}, more[4][66] = {{0}};
 	double m = (double)((size_t)1 << p), z;
 	unsigned k, q = 64 - p;
 	size_t i;
 
+	/* most are one of few values: in four tables, a count need not wait for the one before */
 	for (i = 0; i < (size_t)1 << p; i++)
-		count[reg[i]]++;
+		more[i & 3][reg[i]]++;
+	for (k = 0; k < 66; k++)
+		count[k] = more[0][k] + more[1][k] + more[2][k] + more[3][k];
 	z = m * tau(1 - count[q + 1] / m);
 	for (k = q; k >= 1; k--)
 		z = 0.5 * (z + count[k]);

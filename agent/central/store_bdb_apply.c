@@ -75,21 +75,22 @@ counts_growth(const struct rollup_key *k)
 	return k->grain == GRAIN_DAY && (k->dim == DIM_SITE || k->dim == DIM_TYPE);
 }
 
-/* The increment where there is no row yet, else their sum; ret_count: its visitors before
- * and after. */
+/* The sum of the stored row and the increment; ret_count: visitors of a content's day before and
+ * after. Of other rows nobody asks, and an estimate looks at each register. */
 static int
-row_merge(struct store *s, const struct rollup_row *increment, enum dim d, size_t stored_len,
-	  size_t *ret_len, uint64_t ret_count[2])
+row_merge(struct store *s, const struct rollup_row *increment, const struct rollup_key *k,
+	  size_t stored_len, size_t *ret_len, uint64_t ret_count[2])
 {
 	struct rollup_row row;
-	int rc = rollup_row_decode(s->value, stored_len, d, &row);
+	int rc = rollup_row_decode(s->value, stored_len, k->dim, &row);
 
-	if (!rc) {
+	if (!rc && is_content_day(k))
 		ret_count[0] = sketch_count(&row.visitors);
+	if (!rc)
 		rc = rollup_row_add(&row, increment);
-	}
-	if (!rc) {
+	if (!rc && is_content_day(k))
 		ret_count[1] = sketch_count(&row.visitors);
+	if (!rc) {
 		*ret_len = rollup_row_encode(&row, s->value, ROLLUP_VALUE_MAX);
 		rc = *ret_len ? 0 : -ENOMEM;
 	}
@@ -111,7 +112,7 @@ row_put(struct store *s, DBC *cursor, struct work *w, size_t i)
 	int rc = cursor->get(cursor, &key, &value, DB_SET | DB_RMW);
 
 	if (rc == 0) {
-		rc = row_merge(s, increment, k.dim, value.size, &len, count);
+		rc = row_merge(s, increment, &k, value.size, &len, count);
 	} else if (rc == DB_NOTFOUND) {
 		how = DB_KEYFIRST;
 		count[1] = is_content_day(&k) ? sketch_count(&increment->visitors) : 0;
