@@ -77,12 +77,18 @@ append(struct journal *j, struct wall_ms now, uint64_t n)
 }
 
 static inline struct journal *
-open_journal(int64_t ms, struct journal_found *ret_found)
+open_journal_of(unsigned writers, int64_t ms, struct journal_found *ret_found)
 {
 	struct journal *j = NULL;
 
-	ck_assert_int_eq(journal_open(&conf, NULL, 1, at(ms), &j, ret_found), 0);
+	ck_assert_int_eq(journal_open(&conf, NULL, writers, at(ms), &j, ret_found), 0);
 	return j;
+}
+
+static inline struct journal *
+open_journal(int64_t ms, struct journal_found *ret_found)
+{
+	return open_journal_of(1, ms, ret_found);
 }
 
 struct seen {

@@ -1,40 +1,22 @@
 /* After a restore the agents have let go of what was stored behind the backup: it is counted as
  * lost, completeness goes on, and what is counted can be computed again. */
-#include <check.h>
-
-#include "base/hash.h"
-#include "base/log.h"
-#include "central/store.h"
 #include "central/store_care.h"
-#include "make_batch.h"
-#include "scratch.h"
+#include "store_home.h"
 
-#define NOON INT64_C(1795345200000) /* 2026-11-22T11:00 UTC, 12:00 in Paris */
-
-static char dir[SCRATCH_MAX];
-static char zone[] = "Europe/Paris";
-static struct conf conf;
 static struct store *store;
 
 static void
-setup(void)
+set_up(void)
 {
-	log_init("test_store_lost", LOG_LEVEL_N);
-	ck_assert_int_eq(hash_init(), 0);
-	ck_assert_int_eq(calendar_init(zone), 0);
-	scratch_make(dir, "lost");
-	conf.central_data_dir = dir;
-	conf.central_time_zone = zone;
-	conf.central_cache = 8 << 20;
-	conf.central_retry_window = HOUR_MS;
-	ck_assert_int_eq(store_open(&conf, &store), 0);
+	setup();
+	store = open_store();
 }
 
 static void
-teardown(void)
+tear_down(void)
 {
 	store_close(store);
-	scratch_remove(dir);
+	teardown();
 }
 
 /* The hour that a batch closes; every third closes none. */
@@ -45,7 +27,7 @@ hour_at(uint64_t seq)
 }
 
 static void
-apply(uint64_t seq)
+store_hour(uint64_t seq)
 {
 	struct event e = view_of(hour_at(seq) - 1000, 1, seq);
 	struct maker m;
@@ -54,9 +36,7 @@ apply(uint64_t seq)
 	m.meta.closes_ms = seq % 3 == 0 ? 0 : hour_at(seq);
 	maker_add(&m, &e);
 	maker_finish(&m);
-	ck_assert_int_eq(
-	    store_apply(store, &m.name, m.body, m.body_len, m.doc, m.doc_len, hour_at(seq) + 100),
-	    STORE_STORED);
+	ck_assert_int_eq(apply(store, &m), STORE_STORED);
 	maker_free(&m);
 }
 
@@ -72,13 +52,6 @@ lose_below(uint64_t oldest)
 /* -- looking -- */
 
 static int
-take_node(void *ctx, const struct store_node *n)
-{
-	*(struct store_node *)ctx = *n;
-	return 0;
-}
-
-static int
 take_lost(void *ctx, const struct store_lost *l)
 {
 	*(struct store_lost *)ctx = *l;
@@ -89,9 +62,8 @@ static void
 expect(uint64_t contiguous, uint64_t closed_by, uint64_t lost_batches)
 {
 	struct store_lost l = {.batches = 0};
-	struct store_node n = {.batches = 0};
+	struct store_node n = last_node(store);
 
-	ck_assert_int_eq(store_nodes(store, take_node, &n), 0);
 	ck_assert_int_eq(store_lost(store, take_lost, &l), 0);
 	ck_assert_uint_eq(n.contiguous_seq, contiguous);
 	ck_assert_int_eq(n.complete_to_ms, hour_at(closed_by));
@@ -120,9 +92,9 @@ START_TEST(what_a_node_let_go_of_is_lost_and_completeness_goes_on)
 {
 	struct store_lost l = {.batches = 0};
 
-	apply(1);
-	apply(2);
-	apply(7); /* 3 to 6 were stored behind the backup */
+	store_hour(1);
+	store_hour(2);
+	store_hour(7); /* 3 to 6 were stored behind the backup */
 	expect(2, 2, 0);
 	lose_below(7);
 	expect(7, 7, 4);
@@ -131,25 +103,25 @@ START_TEST(what_a_node_let_go_of_is_lost_and_completeness_goes_on)
 	ck_assert_uint_eq(l.epoch[15], 7);
 	ck_assert_int_eq(l.from_ms, hour_at(2));
 	ck_assert_int_eq(l.until_ms, hour_at(7) + 200);
-	apply(8);
+	store_hour(8);
 	expect(8, 8, 4);
 	expect_sound();
 	store_close(store);
-	ck_assert_int_eq(store_open(&conf, &store), 0);
+	store = open_store();
 	expect(8, 8, 4);
 }
 END_TEST
 
 START_TEST(what_is_stored_within_the_gap_is_not_lost)
 {
-	apply(1);
-	apply(4);
-	apply(6);
-	apply(9);
+	store_hour(1);
+	store_hour(4);
+	store_hour(6);
+	store_hour(9);
 	lose_below(9); /* 2, 3, 5, 7, 8; and 9 closes nothing */
 	expect(9, 4, 5);
 	expect_sound();
-	apply(14);
+	store_hour(14);
 	lose_below(14);
 	expect(14, 14, 9);
 	expect_sound();
@@ -158,8 +130,8 @@ END_TEST
 
 START_TEST(a_node_that_still_has_what_is_missing_loses_nothing)
 {
-	apply(1);
-	apply(7);
+	store_hour(1);
+	store_hour(7);
 	lose_below(2);
 	lose_below(1);
 	expect(1, 1, 0);
@@ -170,17 +142,17 @@ END_TEST
 
 START_TEST(a_batch_that_comes_all_the_same_is_lost_no_longer)
 {
-	apply(1);
-	apply(6);
+	store_hour(1);
+	store_hour(6);
 	lose_below(6);
 	expect(6, 1, 4);
-	apply(4); /* the latest that closes an hour */
+	store_hour(4); /* the latest that closes an hour */
 	expect(6, 4, 3);
-	apply(2);
+	store_hour(2);
 	expect(6, 4, 2);
 	expect_sound();
-	apply(3);
-	apply(5);
+	store_hour(3);
+	store_hour(5);
 	expect(6, 5, 0);
 	expect_sound();
 }
@@ -190,7 +162,7 @@ START_TEST(an_epoch_whose_beginning_is_lost_goes_on)
 {
 	struct store_lost l = {.batches = 0};
 
-	apply(5);
+	store_hour(5);
 	lose_below(5);
 	expect(5, 5, 4);
 	ck_assert_int_eq(store_lost(store, take_lost, &l), 0);
@@ -203,15 +175,15 @@ START_TEST(rebuild_keeps_what_is_lost)
 {
 	struct store_verified sum;
 
-	apply(1);
-	apply(4);
-	apply(7);
+	store_hour(1);
+	store_hour(4);
+	store_hour(7);
 	lose_below(7);
-	apply(5);
+	store_hour(5);
 	expect(7, 7, 3);
 	store_close(store);
 	ck_assert_int_eq(store_rebuild(&conf, NULL, &sum), 0);
-	ck_assert_int_eq(store_open(&conf, &store), 0);
+	store = open_store();
 	expect(7, 7, 3);
 	expect_sound();
 }
@@ -225,7 +197,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, what_a_node_let_go_of_is_lost_and_completeness_goes_on);
 	tcase_add_test(t, what_is_stored_within_the_gap_is_not_lost);
 	tcase_add_test(t, a_node_that_still_has_what_is_missing_loses_nothing);
