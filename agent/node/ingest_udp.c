@@ -18,10 +18,11 @@
 
 #define BATCH 64   /* datagrams per system call: 1.4 µs each against 1.9 one by one */
 #define AT_ONCE 16 /* events decided together: more gain nothing */
-/* Woken for each datagram, a thread spends more on waking than on the datagram. 250 µs are nothing to
- * what nobody waits for; the buffer of an unprivileged user (208 KiB) holds what 2 million a second
- * send meanwhile. */
-#define GATHER_NS 250000
+/* Woken for each datagram, a thread spends more on waking than on the datagram, and nobody waits for
+ * a verdict. The buffer must hold what comes meanwhile: a nanosecond for each byte of the smallest,
+ * which is full after that at 2 million small datagrams a second; at 100,000 a second waking is
+ * shared by a hundred, and more would gain nothing. */
+#define GATHER_MAX_NS 1000000
 #define TICK_MS 1000 /* how late the kernel's drops are noticed */
 #define LAST_MS 2000 /* for what waits at stop; some 50 ms empty the buffer, a flood never ends */
 
@@ -38,6 +39,7 @@ struct ingest_udp {
 	struct admit_worker *worker;
 	struct journal_writer *writer;
 	const char *state_dir;
+	long gather_ns;
 	size_t n;
 	int stop_fd;
 	pthread_t thread;
@@ -73,7 +75,7 @@ buffer_of(int fd)
 /* The buffer decides how long a burst may be before the kernel drops. A passed socket may have more
  * than we are entitled to ask for (ReceiveBuffer=), which asking would take away. */
 static void
-ask_buffer(const struct udp_socket *s, const char *address, int64_t wanted)
+ask_buffer(struct ingest_udp *u, const struct udp_socket *s, const char *address, int64_t wanted)
 {
 	int size = (int)wanted, granted = buffer_of(s->fd);
 
@@ -82,6 +84,7 @@ ask_buffer(const struct udp_socket *s, const char *address, int64_t wanted)
 		(void)setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	granted = buffer_of(s->fd);
 	stat_set(STAT_UDP_BUFFER, (uint64_t)granted);
+	u->gather_ns = granted < u->gather_ns ? granted : u->gather_ns;
 	if (granted < size)
 		log_warn(
 		    "smaller receive buffer than asked for: bursts may be dropped by the kernel; "
@@ -90,7 +93,7 @@ ask_buffer(const struct udp_socket *s, const char *address, int64_t wanted)
 }
 
 static int
-open_socket(struct udp_socket *s, const char *address, int64_t buffer)
+open_socket(struct ingest_udp *u, struct udp_socket *s, const char *address, int64_t buffer)
 {
 	int err = socket_address_parse(address, &s->address);
 
@@ -107,7 +110,7 @@ open_socket(struct udp_socket *s, const char *address, int64_t buffer)
 		log_error("cannot listen for datagrams", "address=\"%s\" error=\"%s\"", address,
 			  strerror(-err));
 	else
-		ask_buffer(s, address, buffer);
+		ask_buffer(u, s, address, buffer);
 	return err;
 }
 
@@ -126,7 +129,7 @@ take_passed(struct ingest_udp *u, int64_t buffer)
 		err = socket_bound(fd, &s->address);
 		socket_address_format(&s->address, address);
 		if (!err)
-			ask_buffer(s, address, buffer);
+			ask_buffer(u, s, address, buffer);
 	}
 	return err;
 }
@@ -145,7 +148,8 @@ open_sockets(struct ingest_udp *u, const struct conf *c)
 	err = take_passed(u, c->udp_receive_buffer);
 	for (i = u->n > 0 ? n : 0; !err && i < n; i++) {
 		u->socket[u->n].fd = -1;
-		err = open_socket(&u->socket[u->n++], c->udp_listen.item[i], c->udp_receive_buffer);
+		err = open_socket(u, &u->socket[u->n++], c->udp_listen.item[i],
+				  c->udp_receive_buffer);
 	}
 	for (i = 0; i < u->n; i++) {
 		u->polled[i] = (struct pollfd){.fd = u->socket[i].fd, .events = POLLIN};
@@ -316,7 +320,7 @@ take_round(struct ingest_udp *u)
 static bool
 wait_for_more(struct ingest_udp *u, int came)
 {
-	const struct timespec tick = {.tv_sec = TICK_MS / 1000}, gather = {.tv_nsec = GATHER_NS},
+	const struct timespec tick = {.tv_sec = TICK_MS / 1000}, gather = {.tv_nsec = u->gather_ns},
 			      at_once = {0};
 	struct pollfd *stop = &u->polled[u->n];
 	int n;
@@ -390,6 +394,7 @@ ingest_udp_open(const struct conf *c, struct ingest_udp **ret_udp)
 
 	if (!u)
 		return -ENOMEM;
+	u->gather_ns = GATHER_MAX_NS;
 	u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	point_messages(u);
 	err = u->stop_fd < 0 ? -errno : open_sockets(u, c);
