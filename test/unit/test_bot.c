@@ -72,6 +72,7 @@ static const char *const people[] = {
     "Mozilla/4.08 [en] (Win98; I ;Nav)",
     "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; www.example.com; Bar [example.org])",
     "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1),gzip(gfe) (via translate.google.com)",
+    "Mozilla/5.0 (X11; U; Linux i686; en-US; rv:1.6) Gecko/20040530 Debian/1.6-6.example.org.1",
     "Mozilla/5.0 (Windows NT 5.1; U) Opera 7.54 [de]",
     "Mozilla/5.0 (compatible; Opera 8.01; Windows NT 5.1)",
     "Mozilla/5.0 (Windows; U; Windows NT 5.1; en-US; rv:1.7)",
