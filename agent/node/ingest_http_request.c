@@ -277,7 +277,8 @@ serve_whole(struct http_worker *w, struct http_conn *k, const char *body, size_t
 	k->begun = false;
 	left = g->length > have ? g->length - have : 0;
 	/* who waits for "100 Continue" may send the body, or not */
-	p.close = p.close || g->chunked || left > HTTP_DISCARD_MAX || (left > 0 && r->set.expects);
+	p.close =
+	    p.close || g->chunked || g->length > HTTP_DISCARD_MAX || (left > 0 && r->set.expects);
 	k->skip = g->chunked ? HTTP_DISCARD_MAX : left;
 	send_reply(w, k, &p);
 	return r->head_len + (size_t)(g->length - left);
