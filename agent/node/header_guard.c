@@ -56,9 +56,7 @@ keep(struct header_set *h, struct text name, struct text value)
 	size_t i;
 
 	for (i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
-		/* the first letter, too, before a call: this runs for every line */
-		if (name.len != kept[i].len || (name.at[0] | 0x20) != kept[i].name[0] ||
-		    strncasecmp(name.at, kept[i].name, name.len) != 0)
+		if (!http_name_is(name, kept[i].name, kept[i].len))
 			continue;
 		at = (char *)h + kept[i].field;
 		field = at;
