@@ -66,6 +66,10 @@ size_t batch_document_bytes(uint32_t n, size_t payload_bytes);
  * NULL when it is too small for a batch without events. */
 struct batch_builder *batch_begin(void *arena, size_t arena_bytes);
 
+/* Asks for the memory that adding e will look at, while the one before it is being added. A hint,
+ * which needs not be given, nor be true. */
+void batch_expect(const struct batch_builder *b, const struct event *e);
+
 /* Adds one unpacked event; copies what it needs. An absent site becomes EVENT_DEFAULT_SITE, an
  * absent name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or BATCH_EVENTS_MAX), or -EINVAL for one that
  * is not event_valid; then the batch is as it was. */

@@ -59,6 +59,7 @@ struct batch_builder {
 	uint32_t events;
 	const struct batch_bot *bot;
 	size_t bots;
+	uint8_t entry[CONTENT_ENTRY_MAX]; /* of a content; the stack would be cleared each time */
 };
 
 #define ENTRY_BYTES (sizeof(struct entry) + 7) /* beside its key */
@@ -184,11 +185,8 @@ table_append(struct batch_builder *b, struct table *t, uint32_t *slot, uint32_t 
 static uint32_t
 table_intern(struct batch_builder *b, struct table *t, const void *key, size_t len)
 {
-	const struct entry *recent = entry_at(b, t->recent);
 	uint32_t hash, *slot;
 
-	if (t->recent && recent->len == len && memcmp(recent + 1, key, len) == 0)
-		return recent->index;
 	hash = (uint32_t)hash_sip(&b->key, key, len);
 	if (is_full(t->count, t->slots))
 		table_grow(b, t);
@@ -200,13 +198,25 @@ table_intern(struct batch_builder *b, struct table *t, const void *key, size_t l
 }
 
 static uint32_t
-intern_text(struct batch_builder *b, enum batch_dictionary d, struct text t)
+look_up_text(struct batch_builder *b, struct table *table, struct text t)
 {
 	uint8_t key[1 + 255];
 	struct writer w = writer_of(key, sizeof(key));
 
 	put_text8(&w, t);
-	return table_intern(b, &b->table[d], key, w.len);
+	return table_intern(b, table, key, w.len);
+}
+
+static uint32_t
+intern_text(struct batch_builder *b, enum batch_dictionary d, struct text t)
+{
+	struct table *table = &b->table[d];
+	const struct entry *recent = entry_at(b, table->recent);
+
+	if (table->recent && recent->len == 1 + t.len &&
+	    (t.len == 0 || memcmp((const uint8_t *)(recent + 1) + 1, t.at, t.len) == 0))
+		return recent->index;
+	return look_up_text(b, table, t);
 }
 
 static struct text
@@ -218,8 +228,7 @@ or_default(struct text t, struct text absent)
 static uint32_t
 intern_content(struct batch_builder *b, const struct event *e)
 {
-	uint8_t key[CONTENT_ENTRY_MAX];
-	struct writer w = writer_of(key, sizeof(key));
+	struct writer w = writer_of(b->entry, sizeof(b->entry));
 
 	put_u8(&w, e->has_uuid ? CONTENT_UUID : CONTENT_SLUG);
 	put_text8(&w, or_default(e->site, TEXT_LIT(EVENT_DEFAULT_SITE)));
@@ -228,7 +237,7 @@ intern_content(struct batch_builder *b, const struct event *e)
 		put_bytes(&w, e->uuid, 16);
 	else
 		put_text8(&w, e->id);
-	return table_intern(b, &b->table[DICT_CONTENT], key, w.len);
+	return table_intern(b, &b->table[DICT_CONTENT], b->entry, w.len);
 }
 
 static void
@@ -263,6 +272,21 @@ intern_number(struct batch_builder *b, struct numbers *n, uint64_t v)
 			return before - (n->slot[at].index_1 - 1);
 	n->slot[at] = (struct number){v, ++n->count};
 	return 0;
+}
+
+static void
+expect_number(const struct numbers *n, uint64_t v)
+{
+	if (n->slots)
+		__builtin_prefetch(&n->slot[(uint32_t)v & (n->slots - 1)]);
+}
+
+void
+batch_expect(const struct batch_builder *b, const struct event *e)
+{
+	expect_number(&b->numbers[NUMBERS_VISITOR], e->visitor);
+	if (e->session_hash)
+		expect_number(&b->numbers[NUMBERS_SESSION], e->session_hash);
 }
 
 struct batch_builder *

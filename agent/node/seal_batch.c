@@ -19,13 +19,17 @@ struct document {
 static int
 fill(struct batch_builder *b, const struct segment *s, uint32_t *ret_events)
 {
-	struct event e;
+	struct event e[2]; /* by turns */
 	uint32_t events = 0;
 	size_t at = 0;
+	bool more = segment_next(s, &at, &e[0]);
 	int err;
 
-	while (segment_next(s, &at, &e)) {
-		err = batch_add(b, &e);
+	while (more) {
+		more = segment_next(s, &at, &e[(events + 1) % 2]);
+		if (more)
+			batch_expect(b, &e[(events + 1) % 2]);
+		err = batch_add(b, &e[events % 2]);
 		if (err)
 			return err;
 		events++;
