@@ -320,7 +320,7 @@ bench_group(unsigned rounds, unsigned contents, double goal, const char *name)
 		rate[i] = EVENTS / group_s(&m) / 1e6;
 	maker_free(&m);
 	print(name, median(rate, rounds), goal, "higher", "M/s",
-	      "events, one core by its CPU time, memory warm");
+	      "events, by one core's CPU time, its page faults included");
 }
 
 static void
