@@ -138,7 +138,7 @@ listen_each(struct ingest_http *h, struct socket_address *a)
 
 	for (i = 0; !err && i < h->n_workers; i++) {
 		fd = socket_listen(a, SOCK_STREAM, true);
-		err = fd < 0 ? fd : http_worker_add_door(&h->worker[i], fd, false);
+		err = fd < 0 ? fd : http_worker_add_door(&h->worker[i], fd, false, false);
 		if (err && fd >= 0)
 			close(fd);
 		else if (!err && i == 0)
@@ -249,15 +249,18 @@ send_at_once(int fd)
 static int
 start_worker(struct ingest_http *h, struct http_worker *w)
 {
+	const struct http_listener *l;
 	size_t i;
 	int err = rules_new(h->c, &w->rules);
 
 	w->statics = statics_new(&h->c->http_script_paths, h->c->http_demo);
 	if (!err && !w->statics)
 		err = -ENOMEM;
-	for (i = 0; !err && i < h->n_listeners; i++)
-		if (h->listener[i].fd >= 0)
-			err = http_worker_add_door(w, h->listener[i].fd, true);
+	for (i = 0; !err && i < h->n_listeners; i++) {
+		l = &h->listener[i];
+		if (l->fd >= 0)
+			err = http_worker_add_door(w, l->fd, true, l->passed);
+	}
 	for (i = 0; !err && i < w->n_doors; i++)
 		send_at_once(w->door[i].fd);
 	return err ? err : http_worker_start(w);

@@ -7,7 +7,7 @@
  * the worker with the fewest.
  *
  * Threads:  one per worker, which owns its connections: an epoll loop, edge-triggered.
- * Memory:   per worker http.connections connections of 200 bytes; one whose request has come in
+ * Memory:   per worker http.connections connections of 128 bytes; one whose request has come in
  *           part, or whose answer waits for room in its socket, holds http.connection_memory and
  *           1.3 KiB until that is over. One address holds http.connections_per_address connections,
  *           which costs a fixed 256 KiB.

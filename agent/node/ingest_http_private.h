@@ -83,6 +83,7 @@ struct http_door {
 	enum http_source source;
 	int fd;
 	bool shared; /* with the other workers */
+	bool passed; /* what waits there waits for the next process */
 	bool closed; /* for a moment: no place, or no descriptor */
 };
 
@@ -167,7 +168,7 @@ struct ingest_http {
 /* The worker's own listening sockets, and its share in the others', come by http_worker_add_door
  * before it starts. All 0 or -errno. */
 int http_worker_init(struct http_worker *w);
-int http_worker_add_door(struct http_worker *w, int fd, bool shared);
+int http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed);
 int http_worker_start(struct http_worker *w);
 void http_worker_wake(struct http_worker *w);
 void http_worker_join(struct http_worker *w);
@@ -185,7 +186,8 @@ void http_conn_event(struct http_worker *w, struct http_conn *k, uint32_t events
 void http_conn_send(struct http_worker *w, struct http_conn *k, struct http_answer *a,
 		    size_t bytes);
 
-/* An interim answer: lost when it does not go out at once, which costs the client a second. */
+/* An interim answer: lost when it does not go out at once, which costs the client a second; the
+ * connection's end when half of it does. */
 void http_conn_send_interim(struct http_conn *k, struct text line);
 
 /* Ends what has run out of time. */

@@ -179,8 +179,8 @@ accept_some(struct http_worker *w, struct http_door *d)
 		;
 }
 
-/* For good. What waits at a door of our own would be reset; at one that is passed or shared
- * somebody else opens, or closes. */
+/* For good. What waits at a door of our own would be reset, and is let in. One that is shared is
+ * closed by whoever opened it. */
 static void
 doors_end(struct http_worker *w)
 {
@@ -193,11 +193,10 @@ doors_end(struct http_worker *w)
 			continue;
 		if (!d->closed)
 			epoll_ctl(w->epoll, EPOLL_CTL_DEL, d->fd, NULL);
-		if (!d->shared) {
-			while (accept_one(w, d))
-				;
+		while (!d->passed && accept_one(w, d))
+			;
+		if (!d->shared)
 			close(d->fd);
-		}
 		d->closed = true;
 		d->fd = -1;
 	}
@@ -370,14 +369,15 @@ http_worker_init(struct http_worker *w)
 }
 
 int
-http_worker_add_door(struct http_worker *w, int fd, bool shared)
+http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed)
 {
 	struct http_door *more = realloc(w->door, (w->n_doors + 1) * sizeof(*more));
 
 	if (!more)
 		return -ENOMEM;
 	w->door = more;
-	w->door[w->n_doors++] = (struct http_door){.source = HTTP_DOOR, .fd = fd, .shared = shared};
+	w->door[w->n_doors++] =
+	    (struct http_door){.source = HTTP_DOOR, .fd = fd, .shared = shared, .passed = passed};
 	return 0;
 }
 

@@ -349,12 +349,13 @@ def test_neither_does_one_without_descriptors(farm):
     assert counts("http_connections_total") >= len(held)
 
 
-def test_who_waits_in_the_backlog_at_a_stop_is_answered(farm, tmp_path):
+@pytest.mark.parametrize("drain", ["200ms", "0s"])
+def test_who_waits_in_the_backlog_at_a_stop_is_answered(farm, tmp_path, drain):
     sock = tmp_path / "agent.sock"
-    agent = agent_of(farm, workers=3, listen=["127.0.0.1:0", f"unix:{sock}"])
+    agent = agent_of(farm, workers=3, listen=["127.0.0.1:0", f"unix:{sock}"], drain=drain)
     agent.process.send_signal(signal.SIGSTOP)
-    clients = [connect(agent.http) for _ in range(60)]
-    for _ in range(60):
+    clients = [connect(agent.http) for _ in range(200)]
+    for _ in range(200):
         local = socket.socket(socket.AF_UNIX)
         local.settimeout(PATIENCE)
         local.connect(str(sock))
