@@ -222,7 +222,7 @@ keep(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 		memmove(k->buffer->in, at, len);
 	}
 	k->have = len;
-	if (idle && is_blank_line(at, len))
+	if (idle && is_blank_line(k->buffer->in, len)) /* at: moved */
 		become_idle(w, k);
 	else
 		become_busy(w, k);
