@@ -70,7 +70,7 @@ put_le(struct writer *w, uint64_t v, size_t n)
 }
 
 static inline void
-put_be(struct writer *w, uint64_t v, size_t n)
+put_big_endian(struct writer *w, uint64_t v, size_t n)
 {
 	v = htobe64(v << (64 - 8 * n));
 	put_bytes(w, &v, n);
@@ -103,13 +103,13 @@ put_u64(struct writer *w, uint64_t v)
 static inline void
 put_u32_be(struct writer *w, uint32_t v)
 {
-	put_be(w, v, 4);
+	put_big_endian(w, v, 4);
 }
 
 static inline void
 put_u64_be(struct writer *w, uint64_t v)
 {
-	put_be(w, v, 8);
+	put_big_endian(w, v, 8);
 }
 
 static inline void

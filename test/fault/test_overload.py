@@ -138,7 +138,8 @@ class Honest(threading.Thread):
             raise self.failure
 
 
-PEOPLE = [f"203.0.113.{n}" for n in range(250)] + [f"2001:db8:{n:x}::7" for n in range(250)]
+# so many that asked in turn, as fast as one connection goes, none is beyond a rate of 1/1s
+PEOPLE = [f"198.18.{n // 250}.{n % 250}" for n in range(5000)] + [f"2001:db8:{n:x}::7" for n in range(5000)]
 
 
 def beacon(content):
@@ -318,7 +319,7 @@ def test_a_neighbour_behind_the_same_proxy_pays_for_nobody_else(farm):
 
     flooder = "198.51.100.66"
     assert [status(flooder) for _ in range(3)] == [200] * 3
-    for neighbour in PEOPLE:
+    for neighbour in PEOPLE[::20]:
         assert status(neighbour) == 200
         assert status(f"{neighbour}, {flooder}") == 429  # what a client writes itself helps nobody
         assert status(f"{flooder}, {neighbour}") == 200
