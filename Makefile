@@ -137,7 +137,7 @@ $(B)/test/fault/%.so: test/fault/%.c
 	@mkdir -p $(@D)
 	$(call q,CC,$<)$(CC) -D_GNU_SOURCE -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -pthread
 
-BENCH := $(patsubst %,$(B)/test/bench/%,epoll_server udp_sink udp_flood http_pace bench_parts)
+BENCH := $(patsubst %,$(B)/test/bench/%,epoll_server batch_sink udp_sink udp_flood http_pace bench_parts)
 unit: $(UNIT)
 replays: $(FUZZ)
 tests: all unit $(SHIMS) $(BENCH) $(B)/example $(addsuffix /node_modules/.package-lock.json,test/browser test/clients)

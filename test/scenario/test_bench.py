@@ -14,6 +14,7 @@ BENCH = pathlib.Path(__file__).resolve().parents[1] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import farm as farm_lib  # noqa: E402
+import rows_http  # noqa: E402
 import rows_udp  # noqa: E402
 import senders  # noqa: E402
 from farm import wait_for  # noqa: E402
@@ -121,6 +122,38 @@ def test_datagrams_that_the_kernel_drops_are_the_figure_and_no_failure(farm, mon
     monkeypatch.setattr(senders, "flood", while_it_sleeps)
     sent, dropped, _ = rows_udp.taken(ours, 3200, 1)
     assert sent == 3200 and 0 < dropped < sent
+
+
+@pytest.fixture
+def rotating(farm):
+    """Batches of its have travelled."""
+    it = rows_http.Rotating(farm, "web-1").start()
+    it.checked(lambda: it.paced(1), 0)
+    return it
+
+
+def test_views_whose_batches_travelled_are_at_a_central_afterwards(rotating):
+    sealed, forwarded = rotating.arrived()
+    assert sealed > 0 and forwarded > 0
+
+
+@pytest.mark.parametrize("spoil, why", [
+    (lambda first, others: others, "forwarded, .* kept"),
+    (lambda first, others: first[:-1] + bytes([first[-1] ^ 1]) + others, "batch 1: the central answers 4"),
+    (lambda first, others: first + first + others, "batch 2: .*already"),
+])
+def test_a_batch_that_is_lost_changed_or_kept_twice_fails_the_run(rotating, spoil, why):
+    whole = rotating.sink.kept.read_bytes()
+    first = 4 + len(next(rotating.sink.batches()))
+    rotating.sink.kept.write_bytes(spoil(whole[:first], whole[first:]))
+    with pytest.raises(Failed, match=why):
+        rotating.arrived()
+
+
+def test_a_view_that_no_batch_holds_fails_the_run(rotating):
+    rotating.requests += 1
+    with pytest.raises(Failed, match="2001 answered, 2000 at the central"):
+        rotating.arrived()
 
 
 def run_bench(tmp_path, *how):
