@@ -36,21 +36,69 @@ hash_sip(const struct hash_key *key, const void *data, size_t len)
 }
 
 static uint64_t
-fold(uint64_t a, uint64_t b)
-{
-	__extension__ typedef unsigned __int128 u128;
-	u128 product = (u128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t
 load(const uint8_t *p, size_t n)
 {
 	uint64_t v = 0;
 
 	memcpy(&v, p, n);
 	return v;
+}
+
+static inline uint64_t
+turn(uint64_t x, unsigned bits)
+{
+	return x << bits | x >> (64 - bits);
+}
+
+/* SipRound of the paper, section 2.4. */
+static inline void
+sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = turn(v[1], 13) ^ v[0];
+	v[3] = turn(v[3], 16) ^ v[2];
+	v[0] = turn(v[0], 32);
+	v[2] += v[1];
+	v[0] += v[3];
+	v[1] = turn(v[1], 17) ^ v[2];
+	v[3] = turn(v[3], 21) ^ v[0];
+	v[2] = turn(v[2], 32);
+}
+
+static inline void
+sip_take(uint64_t v[4], uint64_t word)
+{
+	v[3] ^= word;
+	sip_round(v);
+	v[0] ^= word;
+}
+
+uint64_t
+hash_table(const struct hash_key *key, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t k0 = load(key->bytes, 8), k1 = load(key->bytes + 8, 8), last = (uint64_t)len << 56;
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
+			 k1 ^ 0x7465646279746573};
+
+	for (; len >= 8; p += 8, len -= 8)
+		sip_take(v, load(p, 8));
+	sip_take(v, last | load(p, len));
+	v[2] ^= 0xff;
+	sip_round(v);
+	sip_round(v);
+	sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static uint64_t
+fold(uint64_t a, uint64_t b)
+{
+	__extension__ typedef unsigned __int128 u128;
+	u128 product = (u128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 uint64_t

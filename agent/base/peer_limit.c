@@ -83,7 +83,7 @@ find_cells(struct peer_limit *l, const struct sockaddr *peer, _Atomic uint32_t *
 
 	if (len == 0)
 		return false;
-	hash = hash_sip(&l->key, name, len);
+	hash = hash_table(&l->key, name, len);
 	ret_cell[0] = &l->cell[0][hash % CELLS];
 	ret_cell[1] = &l->cell[1][(hash >> 32) % CELLS];
 	return true;

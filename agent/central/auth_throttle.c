@@ -33,7 +33,7 @@ address_tag(const struct throttle *t, const struct sockaddr *addr)
 		else
 			memcpy(bytes + 1, in6.sin6_addr.s6_addr, 8);
 	}
-	tag = hash_sip(&t->key, bytes, sizeof(bytes));
+	tag = hash_table(&t->key, bytes, sizeof(bytes));
 	return tag ? tag : 1;
 }
 

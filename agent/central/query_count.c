@@ -181,7 +181,7 @@ int
 tally_add(struct tally *t, struct text key, int64_t period_ms, const struct rollup_row *row)
 {
 	struct text k = key.at ? key : TEXT_LIT("");
-	uint64_t hash = hash_sip(&t->hash_key, k.at, k.len);
+	uint64_t hash = hash_table(&t->hash_key, k.at, k.len);
 	struct tally_entry *e = tally_find(t, k, hash);
 	size_t before, after;
 	int err = e ? 0 : tally_insert(t, k, hash, &e);

@@ -265,7 +265,7 @@ client_of(const struct admit_request *q, const struct event *e, struct client *r
 static const struct cached *
 ua_look_up(struct admit_worker *w, struct text ua)
 {
-	uint64_t hash = hash_sip(&w->admit->cache_key, ua.at ? ua.at : "", ua.len);
+	uint64_t hash = hash_table(&w->admit->cache_key, ua.at ? ua.at : "", ua.len);
 	struct cached *c = &w->cache[hash % CACHE_ENTRIES];
 	struct bot_verdict v = {.why = NULL};
 

@@ -114,7 +114,7 @@ bucket_has(const struct line *bucket, uint32_t tag)
 void
 dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim)
 {
-	uint64_t hash = hash_sip(&d->key, event_id, 16);
+	uint64_t hash = hash_table(&d->key, event_id, 16);
 	struct line *bucket = &d->lines[2 * lines_index(hash, d->n_buckets)];
 
 	*ret_claim = (struct dedup_claim){bucket, line_tag(hash), false};
@@ -235,7 +235,7 @@ repeat_hash(const struct repeat *r, const struct event *e)
 	n = key_add(key, n, e->site, EVENT_DEFAULT_SITE);
 	n = key_add(key, n, e->type, "");
 	n = key_add(key, n, e->name, EVENT_DEFAULT_NAME);
-	return hash_sip(&r->key, key, n);
+	return hash_table(&r->key, key, n);
 }
 
 static int32_t

@@ -76,13 +76,17 @@ bool
 http_answer_make(struct http_answer *a, unsigned status, const char *headers, bool closes,
 		 const void *body, size_t len)
 {
-	char *bytes = malloc(HTTP_HEAD_MAX + len);
+	size_t cap = HTTP_HEAD_MAX + len;
+	char *bytes = malloc(cap), *less;
 
-	if (bytes &&
-	    http_answer_write(a, bytes, HTTP_HEAD_MAX + len, status, headers, closes, body, len))
-		return true;
-	free(bytes);
-	return false;
+	if (!bytes || !http_answer_write(a, bytes, cap, status, headers, closes, body, len)) {
+		free(bytes);
+		return false;
+	}
+	less = realloc(bytes, a->len);
+	if (less)
+		a->bytes = less;
+	return true;
 }
 
 void

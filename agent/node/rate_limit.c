@@ -92,7 +92,7 @@ tier_hash(const struct rate_limit *r, int which, const struct client_addr *a)
 	uint8_t bytes[17] = {(uint8_t)which};
 
 	memcpy(bytes + 1, a->ip, r->tier[which].prefix_bytes);
-	return hash_sip(&r->key, bytes, sizeof(bytes));
+	return hash_table(&r->key, bytes, sizeof(bytes));
 }
 
 /* How far ahead of `now` an entry's time lies; 0 when it is past, or so far ahead that the 32 bits

@@ -98,7 +98,7 @@ line_of(struct udp_senders *s, uint64_t key, uint64_t boot)
 {
 	const uint64_t id[2] = {key, boot};
 
-	return s->line[hash_sip(&s->hash, id, sizeof(id)) & (s->lines - 1)];
+	return s->line[hash_table(&s->hash, id, sizeof(id)) & (s->lines - 1)];
 }
 
 /* Silent for more than the window: whatever it signed is refused by its time. */
