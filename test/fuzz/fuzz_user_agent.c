@@ -8,12 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static char bot[] = "Our Bot", person[] = "Our Kiosk";
+static char *bot_item[] = {bot}, *person_item[] = {person};
+static const struct conf_list bots = {bot_item, 1}, people = {person_item, 1};
+
 static struct bot_rules *
 rules_once(void)
 {
-	static char bot[] = "Our Bot", person[] = "Our Kiosk";
-	static char *bot_item[] = {bot}, *person_item[] = {person};
-	static const struct conf_list bots = {bot_item, 1}, people = {person_item, 1};
 	static struct bot_rules *rules;
 
 	if (!rules && bot_rules_new(BOT_SOURCE_ALL, &bots, &people, &rules) < 0)
@@ -53,9 +54,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cut.len = EVENT_USER_AGENT_MAX;
 	if (!same(v, bot_user_agent(rules, upper)) || !same(v, bot_user_agent(rules, cut)))
 		abort();
-	if (v.name >= bot_names_n || (v.why && !v.why[0]) || (v.believed && v.why))
+	if (v.name >= bot_names_n + bots.n || (v.why && !v.why[0]) || (v.believed && v.why))
 		abort();
 	if (size == 0 && !v.why)
+		abort();
+	if (v.name > 0 && bot_name_of(&bots, v.name).len == 0)
 		abort();
 	if (c.browser >= UA_BROWSER_N || c.system >= UA_SYSTEM_N || c.device >= UA_DEVICE_N)
 		abort();
