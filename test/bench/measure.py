@@ -77,6 +77,12 @@ def pss(pid):
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
 
 
+def anonymous(pid):
+    """Bytes that the process has written: whoever else runs with the same libraries makes no difference."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Anonymous:"))
+
+
 def in_turns(rounds, measures):
     """Calls each measure once a round, every other round the other way round, so that what comes
     and goes meets all of them. Name -> results, by round."""

@@ -4,7 +4,7 @@ import socket
 import statistics
 
 import senders
-from measure import Failed, pss
+from measure import Failed, anonymous, pss
 from rows_udp import STEADY, taken
 from servers import OurAgent
 
@@ -20,6 +20,7 @@ def memory(table, farm, directory, rounds, seconds):
     agent = farm.agent("web-idle", **DEFAULTS).start()
     idle = pss(agent.process.pid)
     table.add("memory of an idle agent", idle / MIB, 8, unit="MiB", note="PSS, all settings at their defaults")
+    before = anonymous(agent.process.pid)
     host, port = agent.http.rsplit(":", 1)
     connections = [socket.create_connection((host, int(port))) for _ in range(CONNECTIONS)]
     for one in connections:
@@ -27,8 +28,8 @@ def memory(table, farm, directory, rounds, seconds):
     for one in connections:
         if not one.recv(65536).startswith(b"HTTP/1.1 200"):
             raise Failed("the agent did not serve the tracker")
-    each = (pss(agent.process.pid) - idle) / CONNECTIONS
-    table.add("memory per connection", each / 1024, 17, unit="KiB", note=f"PSS, {CONNECTIONS} kept open")
+    each = (anonymous(agent.process.pid) - before) / CONNECTIONS
+    table.add("memory per connection", each / 1024, 17, unit="KiB", note=f"anonymous, {CONNECTIONS} kept open")
     for one in connections:
         one.close()
     agent.stop()
