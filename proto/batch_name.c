@@ -63,7 +63,7 @@ get_fields(struct reader *r, struct batch_name *n)
 	struct text node = get_text8(r);
 	const uint8_t *bytes = get_bytes(r, 16);
 
-	if (!event_name_valid(node) || !bytes) {
+	if (!node.at || !event_name_valid(node) || !bytes) {
 		r->bad = true;
 		return;
 	}

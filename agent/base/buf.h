@@ -52,11 +52,11 @@ reader_of(const void *base, size_t len)
 static inline void
 put_bytes(struct writer *w, const void *bytes, size_t n)
 {
-	if (w->bad || n > w->cap - w->len) {
+	if (w->bad || n > w->cap - w->len || (n > 0 && !bytes)) {
 		w->bad = true;
 		return;
 	}
-	if (n)
+	if (n > 0)
 		memcpy(w->base + w->len, bytes, n);
 	w->len += n;
 }

@@ -31,10 +31,10 @@ START_TEST(what_tables_use_is_siphash_with_fewer_rounds)
 {
 	const struct hash_key key = {{0}};
 	uint8_t input[63];
-	uint8_t i;
+	size_t i;
 
 	for (i = 0; i < sizeof(input); i++)
-		input[i] = i;
+		input[i] = (uint8_t)i;
 	ck_assert_uint_eq(hash_table(&key, "a", 1), 0x407448d2b89b1813);
 	ck_assert_uint_eq(hash_table(&key, "12345678", 8), 0x3489982430560a87);
 	ck_assert_uint_eq(hash_table(&key, "footfall, the table", 19), 0xc71dbdc303031e7e);
