@@ -116,7 +116,9 @@ struct http_worker {
 	char *buffers;                              /* the whole pool */
 	struct http_buffer *free_buffer;
 	size_t buffers_used, buffers_lent;
-	int64_t now_ms, tick_at_ms; /* monotonic, coarse: as of the last wake-up */
+	/* as of the last wake-up, for all that it brought; now_ms: monotonic, coarse */
+	struct wall_ms wall;
+	int64_t now_ms, tick_at_ms;
 	int64_t date_s;
 	char date[HTTP_DATE_LEN + 1];
 	char *arena; /* room: where a request is read that comes in one piece */

@@ -169,7 +169,7 @@ find_client(struct http_worker *w, const struct http_conn *k, struct admit_reque
 	bool malformed = false;
 
 	*q = (struct admit_request){
-	    .now = wall_now(),
+	    .now = w->wall,
 	    .ua = h->user_agent,
 	    .accept_language = h->accept_language,
 	    .accept = h->accept,
@@ -230,7 +230,7 @@ serve_beacon(struct http_worker *w, struct http_conn *k, const char *body, size_
 void
 http_request_cut(struct http_worker *w)
 {
-	admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_INCOMPLETE);
+	admit_refuse(w->admit, w->wall, SOURCE_BEACON, REASON_INVALID_INCOMPLETE);
 }
 
 /* -- the request -- */
@@ -293,7 +293,7 @@ refuse_head(struct http_worker *w, struct http_conn *k)
 	stat_add(STAT_HTTP_REQUESTS, 1);
 	stat_add(STAT_HTTP_GUARD, 1);
 	if (find_route(w, r->path, &file) == ROUTE_TRACK && text_is(r->method, "POST"))
-		admit_refuse(w->admit, wall_now(), SOURCE_BEACON, REASON_INVALID_HEADERS);
+		admit_refuse(w->admit, w->wall, SOURCE_BEACON, REASON_INVALID_HEADERS);
 	send_last(w, k, ANSWER_BAD_HEADERS);
 }
 

@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -220,13 +219,11 @@ read_mail(struct http_worker *w, bool open)
 static void
 set_clock(struct http_worker *w)
 {
-	struct timespec t;
-
 	w->now_ms = mono_coarse_ms();
-	clock_gettime(CLOCK_REALTIME_COARSE, &t);
-	if (t.tv_sec == w->date_s)
+	w->wall = wall_now();
+	if (w->wall.ms / SECOND_MS == w->date_s)
 		return;
-	w->date_s = t.tv_sec;
+	w->date_s = w->wall.ms / SECOND_MS;
 	http_date(w->date_s, w->date);
 }
 

@@ -1,7 +1,7 @@
 /* stats.h -- counters and gauges of the process, and /metrics made from them.
  *
  * Threads:  any may count, relaxed atomics; readers see each value whole.
- * Memory:   fixed.
+ * Memory:   fixed: 16 parts, one for each of as many threads.
  */
 #ifndef STATS_STATS_H
 #define STATS_STATS_H

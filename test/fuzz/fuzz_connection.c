@@ -68,6 +68,7 @@ open_http(void)
 	    !worker.statics)
 		abort();
 	worker.now_ms = 1;
+	worker.wall = wall_now();
 	http_date(0, worker.date);
 }
 
