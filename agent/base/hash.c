@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
@@ -35,13 +36,24 @@ hash_sip(const struct hash_key *key, const void *data, size_t len)
 	return h;
 }
 
-static uint64_t
+static inline uint64_t
 load(const uint8_t *p, size_t n)
 {
 	uint64_t v = 0;
 
 	memcpy(&v, p, n);
-	return v;
+	return le64toh(v);
+}
+
+/* The last n < 8 of `total` bytes; p: behind the whole words. */
+static inline uint64_t
+load_tail(const uint8_t *p, size_t n, size_t total)
+{
+	if (n == 0)
+		return 0;
+	if (total < 8)
+		return load(p, n);
+	return load(p + n - 8, 8) >> (64 - 8 * n); /* bytes before them as well, shifted out */
 }
 
 static inline uint64_t
@@ -78,13 +90,14 @@ uint64_t
 hash_table(const struct hash_key *key, const void *data, size_t len)
 {
 	const uint8_t *p = data;
-	uint64_t k0 = load(key->bytes, 8), k1 = load(key->bytes + 8, 8), last = (uint64_t)len << 56;
+	uint64_t k0 = load(key->bytes, 8), k1 = load(key->bytes + 8, 8);
 	uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
 			 k1 ^ 0x7465646279746573};
+	size_t left = len;
 
-	for (; len >= 8; p += 8, len -= 8)
+	for (; left >= 8; p += 8, left -= 8)
 		sip_take(v, load(p, 8));
-	sip_take(v, last | load(p, len));
+	sip_take(v, (uint64_t)len << 56 | load_tail(p, left, len));
 	v[2] ^= 0xff;
 	sip_round(v);
 	sip_round(v);
@@ -108,6 +121,7 @@ hash_mix(uint64_t seed, const void *data, size_t len)
 	 * of 2 */
 	const uint64_t k0 = 0x9e3779b97f4a7c15, k1 = 0x6a09e667f3bcc909;
 	const uint8_t *p = data;
+	const size_t total = len;
 	uint64_t h = fold(seed ^ k0, (uint64_t)len ^ k1);
 
 	for (; len >= 16; p += 16, len -= 16)
@@ -117,6 +131,6 @@ hash_mix(uint64_t seed, const void *data, size_t len)
 		p += 8;
 		len -= 8;
 	}
-	h = fold(load(p, len) ^ k1 ^ h, k0 ^ len);
+	h = fold(load_tail(p, len, total) ^ k1 ^ h, k0 ^ len);
 	return fold(h, k1);
 }

@@ -18,8 +18,7 @@
 #ifndef BASE_HTTP_HEAD_H
 #define BASE_HTTP_HEAD_H
 
-#include <endian.h>
-
+#include "base/bytes16.h"
 #include "base/text.h"
 
 struct http_head {
@@ -112,24 +111,15 @@ http_is_token(struct text t)
 static inline const char *
 http_control(const char *at, const char *end)
 {
-	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
-	uint64_t x, below_blank, deletes;
+	bytes16 v;
+	unsigned n;
 
-	while (end - at >= 8) {
-		memcpy(&x, at, 8);
-		x = le64toh(x);
-		/* a borrow may mark bytes above the first that is meant, never below */
-		below_blank = (x - 0x20 * ones) & ~x;
-		deletes = x ^ 0x7f * ones;
-		x = (below_blank | ((deletes - ones) & ~deletes)) & tops;
-		if (!x) {
-			at += 8;
-			continue;
-		}
-		at += __builtin_ctzll(x) / 8;
-		if (*at != '\t')
-			return at;
-		at++;
+	for (; end - at >= 16; at += 16) {
+		v = bytes16_load(at);
+		n = bytes16_first((bytes16_within(v, 0, 0x1f) & ~bytes16_are(v, '\t')) |
+				  bytes16_are(v, 0x7f));
+		if (n < 16)
+			return at + n;
 	}
 	while (at < end && (((uint8_t)*at >= 0x20 && *at != 0x7f) || *at == '\t'))
 		at++;

@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include "base/bytes16.h"
+
 int
 text_cmp(struct text a, struct text b)
 {
@@ -71,8 +73,7 @@ text_is_utf8(struct text t)
 	return true;
 }
 
-/* Value of a hexadecimal digit, 0x80 and above for anything else: several may be or-ed before they
- * are looked at. */
+/* Value of a hexadecimal digit, above 15 for anything else. */
 static unsigned
 hex_digit(char c)
 {
@@ -86,25 +87,45 @@ hex_digit(char c)
 	return more[(uint8_t)c] - 1u;
 }
 
+/* Sixteen digits into eight bytes. */
+static bool
+hex_to_bytes(const char digits[16], uint8_t ret_bytes[8])
+{
+	typedef uint16_t pairs __attribute__((vector_size(16)));
+	typedef uint8_t bytes8 __attribute__((vector_size(8)));
+	const bytes16 v = bytes16_load(digits), low = v | bytes16_all(0x20);
+	const bytes16_mask number = bytes16_within(v, '0', '9'),
+			   letter = bytes16_within(low, 'a', 'f');
+	const bytes16 digit = (((bytes16)number) & (v - bytes16_all('0'))) |
+			      (((bytes16)letter) & (low - bytes16_all('a' - 10)));
+	pairs pair;
+	bytes8 bytes;
+
+	memcpy(&pair, &digit, sizeof(pair));
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+	pair = pair << 4 | pair >> 8;
+#else
+	pair = pair >> 4 | pair;
+#endif
+	bytes = __builtin_convertvector(pair, bytes8);
+	memcpy(ret_bytes, &bytes, sizeof(bytes));
+	return bytes16_first(~(number | letter)) == 16;
+}
+
 bool
 text_to_uuid(struct text t, uint8_t ret_uuid[16])
 {
+	char digits[32];
 	uint8_t uuid[16];
-	size_t at = 0, n;
-	unsigned high, low, seen = 0;
 
-	if (t.len != 36)
+	if (t.len != 36 || t.at[8] != '-' || t.at[13] != '-' || t.at[18] != '-' || t.at[23] != '-')
 		return false;
-	for (n = 0; n < 16; n++) {
-		if ((n == 4 || n == 6 || n == 8 || n == 10) && t.at[at++] != '-')
-			return false;
-		high = hex_digit(t.at[at]);
-		low = hex_digit(t.at[at + 1]);
-		seen |= high | low;
-		uuid[n] = (uint8_t)(high << 4 | low);
-		at += 2;
-	}
-	if (seen > 15)
+	memcpy(digits, t.at, 8);
+	memcpy(digits + 8, t.at + 9, 4);
+	memcpy(digits + 12, t.at + 14, 4);
+	memcpy(digits + 16, t.at + 19, 4);
+	memcpy(digits + 20, t.at + 24, 12);
+	if (!hex_to_bytes(digits, uuid) || !hex_to_bytes(digits + 16, uuid + 8))
 		return false;
 	memcpy(ret_uuid, uuid, 16);
 	return true;

@@ -147,6 +147,33 @@ START_TEST(only_older_libraries_hide_lines)
 }
 END_TEST
 
+static bool
+is_control(char c)
+{
+	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+START_TEST(the_first_control_character_is_found_wherever_it_stands)
+{
+	char bytes[48];
+	size_t at, from, first;
+	unsigned c;
+
+	for (c = 0; c < 256; c++)
+		for (from = 0; from < 3; from++)
+			for (at = from; at < sizeof(bytes); at++) {
+				memset(bytes, 'x', sizeof(bytes));
+				bytes[40] = '\r';
+				bytes[at] = (char)c;
+				for (first = from; first < 48 && !is_control(bytes[first]);)
+					first++;
+				ck_assert_msg(http_control(bytes + from, bytes + 48) ==
+						  bytes + first,
+					      "%u at %zu from %zu", c, at, from);
+			}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -161,6 +188,7 @@ main(void)
 			    sizeof(broken) / sizeof(*broken));
 	tcase_add_test(c, a_header_that_was_copied_elsewhere_shows);
 	tcase_add_test(c, a_target_must_be_plain);
+	tcase_add_test(c, the_first_control_character_is_found_wherever_it_stands);
 	tcase_add_test(c, only_older_libraries_hide_lines);
 	suite_add_tcase(suite, c);
 	srunner_run_all(runner, CK_NORMAL);

@@ -130,6 +130,31 @@ START_TEST(what_is_no_uuid_is_refused_and_changes_nothing)
 }
 END_TEST
 
+START_TEST(every_digit_of_a_uuid_is_looked_at)
+{
+	const char good[] = "0123456789abcdefABCDEF";
+	char text[37];
+	uint8_t uuid[16];
+	unsigned at, c;
+	bool digit, dash;
+
+	for (at = 0; at < 36; at++)
+		for (c = 0; c < 256; c++) {
+			memcpy(text, "6f1c9a52-5c0e-4f0f-9d55-0d6f5a3e8f10", sizeof(text));
+			dash = text[at] == '-';
+			text[at] = (char)c;
+			digit = c && strchr(good, (int)c);
+			ck_assert_msg(text_to_uuid((struct text){text, 36}, uuid) ==
+					  (dash ? c == '-' : digit),
+				      "%u at %u", c, at);
+			if (!digit || dash)
+				continue;
+			text_from_uuid(uuid, text);
+			ck_assert_int_eq(text[at], c >= 'A' && c <= 'F' ? (int)c + 32 : (int)c);
+		}
+}
+END_TEST
+
 START_TEST(bytes_become_lower_case_hexadecimal)
 {
 	const uint8_t bytes[] = {0x00, 0x0f, 0xf0, 0xff};
@@ -156,6 +181,7 @@ main(void)
 	tcase_add_test(t, every_code_point_is_valid_but_surrogates);
 	tcase_add_test(t, a_uuid_of_either_case_is_read_and_written_in_lower_case);
 	tcase_add_test(t, what_is_no_uuid_is_refused_and_changes_nothing);
+	tcase_add_test(t, every_digit_of_a_uuid_is_looked_at);
 	tcase_add_test(t, bytes_become_lower_case_hexadecimal);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
