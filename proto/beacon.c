@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "proto/json.h"
 
 _Static_assert(BEACON_DEPTH_MAX == JSON_DEPTH_MAX, "one limit, two names");
@@ -54,12 +55,13 @@ refuse(struct decoding *d, enum field f, const char *why)
 	(void)snprintf(d->scratch->error, BEACON_ERROR_MAX, "%s: %s", fields[f].name, why);
 }
 
+/* The string that was taken last. */
 static struct text
 unescaped(struct decoding *d, struct text raw)
 {
 	struct text t = {d->scratch->bytes + d->used, 0};
 
-	if (raw.len == 0 || !memchr(raw.at, '\\', raw.len))
+	if (!d->json.escaped)
 		return raw;
 	t.len = json_unescape(raw, d->scratch->bytes + d->used);
 	d->used += t.len;
@@ -216,7 +218,7 @@ refuse_json(const struct json *j, struct beacon_scratch *scratch)
 enum reason
 beacon_decode(const char *body, size_t len, struct beacon_scratch *scratch, struct event *ret_event)
 {
-	struct decoding d;
+	struct decoding d UNZEROED;
 
 	*ret_event = (struct event){.source = SOURCE_BEACON};
 	scratch->error[0] = '\0';

@@ -7,6 +7,7 @@ json_init(struct json *j, const char *text, size_t len)
 	j->end = text + len;
 	j->error = JSON_OK;
 	j->error_at = 0;
+	j->escaped = j->keys_escaped = false;
 	j->depth = j->keys = 0;
 }
 
@@ -192,6 +193,7 @@ json_take_string(struct json *j, struct text *ret_raw)
 	if (!accept(j, '"'))
 		return fail_syntax(j);
 	from = j->at;
+	j->escaped = false;
 	if (!skip_plain(j))
 		high = 0x80;
 	while (j->at < j->end && *j->at != '"') {
@@ -204,6 +206,8 @@ json_take_string(struct json *j, struct text *ret_raw)
 			j->at++;
 		else if (!scan_escape(j))
 			return false;
+		else
+			j->escaped = true;
 	}
 	*ret_raw = (struct text){from, (size_t)(j->at - from)};
 	if (high >= 0x80 && !text_is_utf8(*ret_raw))
@@ -317,8 +321,9 @@ remember_key(struct json *j, const struct json_object *o, struct text key)
 {
 	unsigned i;
 
+	j->keys_escaped = j->keys_escaped || j->escaped;
 	for (i = o->first_key; i < j->keys; i++)
-		if (same_key(j->key[i], key))
+		if (j->keys_escaped ? same_key(j->key[i], key) : text_eq(j->key[i], key))
 			return fail(j, JSON_DUPLICATE, key.at);
 	if (j->keys == JSON_KEYS_MAX)
 		return fail(j, JSON_KEYS, key.at);

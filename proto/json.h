@@ -47,6 +47,9 @@ struct json {
 	const char *base, *at, *end;
 	enum json_error error;
 	size_t error_at; /* offset in bytes */
+	bool escaped;    /* the string taken last holds escapes */
+	/* private */
+	bool keys_escaped; /* one of them */
 	unsigned depth, keys;
 	struct text key[JSON_KEYS_MAX]; /* of the open objects, as written */
 };
