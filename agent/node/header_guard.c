@@ -24,64 +24,67 @@ see_hops(struct header_set *h, struct text *hops, struct text value)
 	h->join_used += need;
 }
 
-#define KEEP(name, field)                                                  \
-	{                                                                  \
-		name, sizeof(name) - 1, offsetof(struct header_set, field) \
-	}
-
-static const struct {
-	const char *name;
-	size_t len;
-	size_t field;
-} kept[] = {
-    KEEP("origin", origin),
-    KEEP("user-agent", user_agent),
-    KEEP("accept", accept),
-    KEEP("accept-language", accept_language),
-    KEEP("accept-encoding", accept_encoding),
-    KEEP("if-none-match", if_none_match),
-    KEEP("sec-fetch-site", sec_fetch),
-    KEEP("sec-fetch-mode", sec_fetch),
-    KEEP("sec-fetch-dest", sec_fetch),
-    KEEP("sec-purpose", sec_purpose),
-    KEEP("purpose", sec_purpose),
-    KEEP("x-moz", sec_purpose),
-};
-
-static bool
-keep(struct header_set *h, struct text name, struct text value)
+/* Where the value of that header is kept, the first one that comes: NULL when it is not. By length,
+ * since this is asked for every line of every request. */
+static struct text *
+field_of(struct header_set *h, struct text name)
 {
-	struct text *field;
-	void *at;
-	size_t i;
-
-	for (i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
-		if (!http_name_is(name, kept[i].name, kept[i].len))
-			continue;
-		at = (char *)h + kept[i].field;
-		field = at;
-		if (!field->at)
-			*field = value;
-		return true;
+	switch (name.len) {
+	case 5:
+		return HTTP_NAME_IS(name, "x-moz") ? &h->sec_purpose : NULL;
+	case 6:
+		if (HTTP_NAME_IS(name, "origin"))
+			return &h->origin;
+		return HTTP_NAME_IS(name, "accept") ? &h->accept : NULL;
+	case 7:
+		return HTTP_NAME_IS(name, "purpose") ? &h->sec_purpose : NULL;
+	case 10:
+		return HTTP_NAME_IS(name, "user-agent") ? &h->user_agent : NULL;
+	case 11:
+		return HTTP_NAME_IS(name, "sec-purpose") ? &h->sec_purpose : NULL;
+	case 13:
+		return HTTP_NAME_IS(name, "if-none-match") ? &h->if_none_match : NULL;
+	case 14:
+		return HTTP_NAME_IS(name, "sec-fetch-site") ||
+			       HTTP_NAME_IS(name, "sec-fetch-mode") ||
+			       HTTP_NAME_IS(name, "sec-fetch-dest")
+			   ? &h->sec_fetch
+			   : NULL;
+	case 15:
+		if (HTTP_NAME_IS(name, "accept-language"))
+			return &h->accept_language;
+		return HTTP_NAME_IS(name, "accept-encoding") ? &h->accept_encoding : NULL;
+	default:
+		return NULL;
 	}
-	return false;
 }
 
+/* What says something by more than its value. */
 static void
 see_other(struct header_set *h, struct text name, struct text value)
 {
-	if (keep(h, name, value))
-		return;
-	if (HTTP_NAME_IS(name, "x-forwarded-for"))
-		see_hops(h, &h->x_forwarded_for, value);
-	else if (HTTP_NAME_IS(name, "forwarded"))
-		see_hops(h, &h->forwarded, value);
-	else if (HTTP_NAME_IS(name, "sec-gpc") || HTTP_NAME_IS(name, "dnt"))
-		h->opted_out = h->opted_out || text_is(value, "1");
-	else if (HTTP_NAME_IS(name, "expect"))
-		h->expects = true;
-	else if (HTTP_NAME_IS(name, "connection"))
-		h->closes = h->closes || !HTTP_NAME_IS(value, "keep-alive");
+	switch (name.len) {
+	case 3:
+	case 7:
+		if (HTTP_NAME_IS(name, "dnt") || HTTP_NAME_IS(name, "sec-gpc"))
+			h->opted_out = h->opted_out || text_is(value, "1");
+		break;
+	case 6:
+		h->expects = h->expects || HTTP_NAME_IS(name, "expect");
+		break;
+	case 9:
+		if (HTTP_NAME_IS(name, "forwarded"))
+			see_hops(h, &h->forwarded, value);
+		break;
+	case 10:
+		if (HTTP_NAME_IS(name, "connection"))
+			h->closes = h->closes || !HTTP_NAME_IS(value, "keep-alive");
+		break;
+	case 15:
+		if (HTTP_NAME_IS(name, "x-forwarded-for"))
+			see_hops(h, &h->x_forwarded_for, value);
+		break;
+	}
 }
 
 void
@@ -93,11 +96,17 @@ header_set_init(struct header_set *h, char *join, struct text country_name)
 bool
 header_see(struct header_set *h, struct text name, struct text value)
 {
+	struct text *field;
+
 	if (!http_guard_rule(&h->guard, name, value))
 		return false;
 	if (h->country_name.len == name.len && name.len > 0 &&
 	    strncasecmp(h->country_name.at, name.at, name.len) == 0)
 		h->country = value; /* the last one is the nearest proxy's */
-	see_other(h, name, value);
+	field = field_of(h, name);
+	if (!field)
+		see_other(h, name, value);
+	else if (!field->at)
+		*field = value;
 	return true;
 }
