@@ -21,15 +21,6 @@ mono_now(void)
 	return (struct mono_us){(int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000};
 }
 
-int64_t
-mono_coarse_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void
 wall_format(struct wall_ms t, char ret_text[WALL_TEXT])
 {

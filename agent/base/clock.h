@@ -25,9 +25,6 @@ struct mono_us {
 struct wall_ms wall_now(void);
 struct mono_us mono_now(void);
 
-/* mono_now in ms, as of the kernel's last tick (at most 10 ms ago), for a quarter of the time. */
-int64_t mono_coarse_ms(void);
-
 /* Start of the hour of UTC that holds t. */
 static inline int64_t
 hour_of(int64_t t_ms)

@@ -151,7 +151,7 @@ admit_rate(struct admit_worker *w, const struct admit_request *q, enum reason *r
 {
 	struct admit *a = w->admit;
 
-	if (!a->rate || rate_limit_take(a->rate, &q->addr, mono_now(), ret_reason, ret_retry_ms))
+	if (!a->rate || rate_limit_take(a->rate, &q->addr, q->mono, ret_reason, ret_retry_ms))
 		return true;
 	admit_refuse(w, q->now, SOURCE_BEACON, *ret_reason);
 	return false;
@@ -353,13 +353,6 @@ judge_alone(struct admit_worker *w, const struct admit_request *q, struct event 
 	return r;
 }
 
-/* Some ms late at most, which is nothing to a retry window. */
-static struct mono_us
-mono_coarse(void)
-{
-	return (struct mono_us){mono_coarse_ms() * 1000};
-}
-
 /* What it is beside others, and the journal's word. The claims are held meanwhile: dedup.h. */
 static enum reason
 judge_beside_others(struct admit_worker *w, struct admission *p)
@@ -369,7 +362,7 @@ judge_beside_others(struct admit_worker *w, struct admission *p)
 	enum reason r = REASON_ACCEPTED_FIRST;
 	int err;
 
-	if (p->id.bucket && !dedup_claim(a->dedup, mono_coarse(), &p->id))
+	if (p->id.bucket && !dedup_claim(a->dedup, p->mono, &p->id))
 		return REASON_DUPLICATE_EVENT_ID;
 	e->repeat = p->click.line && repeat_claim(a->repeat, &p->click);
 	if (spool_full(a->spool))
@@ -396,7 +389,8 @@ admit_prepare(struct admit_worker *w, const struct admit_request *q, struct even
 	struct admit *a = w->admit;
 	struct client who = {.bot = 0};
 
-	*ret_p = (struct admission){.e = e, .now = q->now, .verdict = REASON_SHED_STOPPING};
+	*ret_p = (struct admission){
+	    .e = e, .now = q->now, .mono = q->mono, .verdict = REASON_SHED_STOPPING};
 	if (atomic_load_explicit(&a->stopping, memory_order_relaxed))
 		return;
 	ret_p->verdict = judge_alone(w, q, e, &who, error);
@@ -407,6 +401,8 @@ admit_prepare(struct admit_worker *w, const struct admit_request *q, struct even
 		dedup_find(a->dedup, e->event_id, &ret_p->id);
 	if (a->repeat && (who.has_addr || e->session.len > 0))
 		repeat_find(a->repeat, e, &ret_p->click);
+	dedup_fetch(&ret_p->id);
+	repeat_fetch(&ret_p->click);
 }
 
 static void
@@ -429,10 +425,6 @@ admit_decide(struct admit_worker *w, struct admission *p, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		dedup_fetch(&p[i].id);
-		repeat_fetch(&p[i].click);
-	}
 	for (i = 0; i < n; i++)
 		decide(w, &p[i]);
 }
@@ -456,7 +448,7 @@ admit_remember(void *admit, const struct event *e)
 
 	if (a->dedup && e->has_event_id) {
 		dedup_find(a->dedup, e->event_id, &id);
-		if (dedup_claim(a->dedup, mono_coarse(), &id))
+		if (dedup_claim(a->dedup, mono_now(), &id))
 			dedup_keep(&id);
 	}
 	if (a->repeat) {

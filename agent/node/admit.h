@@ -45,6 +45,7 @@ void admit_remember(void *admit, const struct event *e);
 
 struct admit_request { /* what the transport knows beside the event */
 	struct wall_ms now;
+	struct mono_us mono; /* the same moment */
 	struct client_addr addr;
 	struct text ua;
 	/* absent: not sent; beacons only. sec_purpose: Sec-Purpose, else Purpose or X-Moz;
@@ -65,15 +66,16 @@ bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reas
 enum reason admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e,
 			char *error);
 
-/* The same in two steps, for a transport that has several events at hand: the table lines of all of
- * them are asked for at once before the first is decided. None is in a cache, and finding one costs
- * as much as a fifth of a verdict; processors find several in the time of one. Between the steps
- * nothing is held, remembered or counted. */
+/* The same in two steps, for a transport that has something else to do meanwhile, such as preparing
+ * the next event: the first step asks for the table lines that the second one looks at. None is in
+ * a cache, and waiting for them costs as much as a fifth of a verdict. Between the steps nothing is
+ * held, remembered or counted. */
 struct admission {
 	struct event *e; /* lent until it is decided */
 	enum reason verdict;
 	/* admit's own */
 	struct wall_ms now;
+	struct mono_us mono;
 	struct dedup_claim id;
 	struct repeat_claim click;
 	uint16_t bot;

@@ -249,7 +249,8 @@ serve_one(struct http_worker *w, struct http_conn *k, const char *at, size_t len
 	return used;
 }
 
-/* All requests among the bytes. False when the connection has ended, or waits to write. */
+/* All requests among the bytes. False when the connection has ended, or waits for a verdict or to
+ * write. */
 static bool
 serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 {
@@ -262,6 +263,8 @@ serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 		at += used;
 		len -= used;
 	}
+	if (k->state == HTTP_WAITS)
+		return false;
 	if (k->last && k->state == HTTP_READS) {
 		conn_finish(w, k, len > 0 || k->skip > 0);
 		return false;
@@ -272,10 +275,26 @@ serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 	return k->state == HTTP_READS;
 }
 
+void
+http_conn_settle(struct http_worker *w)
+{
+	struct http_turn *t = w->waiting;
+	struct http_conn *k;
+
+	if (!t)
+		return;
+	k = t->conn;
+	w->waiting = NULL;
+	k->state = HTTP_READS;
+	http_request_answer(w, t);
+	if (serve(w, k, t->arena, 0) && k->more)
+		watch(w, k, EPOLL_CTL_MOD); /* reports at once when there is more */
+}
+
 static bool
 receive(struct http_worker *w, struct http_conn *k, size_t n)
 {
-	const char *at = k->buffer ? k->buffer->in : w->arena;
+	const char *at = k->buffer ? k->buffer->in : w->next->arena;
 
 	if (k->state == HTTP_LINGERS)
 		return linger(w, k, n);
@@ -293,7 +312,7 @@ read_all(struct http_worker *w, struct http_conn *k, bool to_the_end)
 	int i;
 
 	for (i = 0; i < READS_MAX; i++) {
-		at = k->buffer ? k->buffer->in + k->have : w->arena;
+		at = k->buffer ? k->buffer->in + k->have : w->next->arena;
 		room = w->room - k->have;
 		n = recv(k->fd, at, room, 0);
 		if (n < 0 && errno == EINTR)
@@ -304,10 +323,11 @@ read_all(struct http_worker *w, struct http_conn *k, bool to_the_end)
 			conn_cut(w, k);
 			return;
 		}
-		if (!receive(w, k, (size_t)n) || ((size_t)n < room && !to_the_end))
+		k->more = (size_t)n == room || to_the_end;
+		if (!receive(w, k, (size_t)n) || !k->more)
 			return;
 	}
-	watch(w, k, EPOLL_CTL_MOD); /* reports at once when there is more */
+	watch(w, k, EPOLL_CTL_MOD);
 }
 
 /* The answer is out: on with what came meanwhile. */
@@ -317,7 +337,7 @@ resume(struct http_worker *w, struct http_conn *k)
 	if (!flush(w, k))
 		return false;
 	k->state = HTTP_READS;
-	if (!serve(w, k, k->buffer ? k->buffer->in : w->arena, k->have))
+	if (!serve(w, k, k->buffer ? k->buffer->in : w->next->arena, k->have))
 		return false;
 	watch(w, k, EPOLL_CTL_MOD);
 	return true;

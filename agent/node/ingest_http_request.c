@@ -64,21 +64,32 @@ is_track_path(const struct conf_list *paths, struct text path)
 }
 
 static enum route
-find_route(const struct http_worker *w, struct text path, struct static_file **ret_file)
+find_plain(const struct http_worker *w, struct text path, struct static_file **ret_file)
 {
-	char decoded[HTTP_PATH_MAX];
-
-	if (!path.at)
-		return ROUTE_NONE;
-	if (memchr(path.at, '%', path.len)) {
-		if (!http_path_decode(path, decoded, sizeof(decoded), &path.len))
-			return ROUTE_NONE;
-		path.at = decoded;
-	}
 	if (is_track_path(&w->http->c->http_track_paths, path))
 		return ROUTE_TRACK;
 	*ret_file = statics_find(w->statics, path);
 	return *ret_file ? ROUTE_FILE : ROUTE_NONE;
+}
+
+static enum route
+find_decoded(const struct http_worker *w, struct text path, struct static_file **ret_file)
+{
+	char decoded[HTTP_PATH_MAX];
+
+	if (!http_path_decode(path, decoded, sizeof(decoded), &path.len))
+		return ROUTE_NONE;
+	path.at = decoded;
+	return find_plain(w, path, ret_file);
+}
+
+static enum route
+find_route(const struct http_worker *w, struct text path, struct static_file **ret_file)
+{
+	if (!path.at)
+		return ROUTE_NONE;
+	return memchr(path.at, '%', path.len) ? find_decoded(w, path, ret_file)
+					      : find_plain(w, path, ret_file);
 }
 
 /* -- answers -- */
@@ -88,7 +99,7 @@ struct reply {
 	struct static_file *file; /* answered with this instead */
 	bool close;               /* what follows cannot be read, or is not worth it */
 	int64_t retry_ms;
-	char sentence[BEACON_ERROR_MAX];
+	const char *sentence; /* empty or NULL: none */
 };
 
 static enum answer
@@ -118,14 +129,14 @@ is_draining(const struct ingest_http *h)
 }
 
 static void
-send_reply(struct http_worker *w, struct http_conn *k, const struct reply *p)
+send_reply(struct http_worker *w, struct http_conn *k, const struct http_request *r,
+	   const struct reply *p)
 {
-	const struct http_request *r = &w->request;
 	struct answer_how how = {
 	    .origin = r->set.origin,
 	    .close = p->close || r->set.closes || r->http_1_0 || is_draining(w->http),
 	    .retry_ms = p->retry_ms,
-	    .sentence = p->sentence[0] ? p->sentence : NULL,
+	    .sentence = p->sentence && p->sentence[0] ? p->sentence : NULL,
 	};
 	struct http_answer *a = p->file ? static_answer(p->file, r->set.accept_encoding,
 							r->set.if_none_match, how.close)
@@ -141,35 +152,67 @@ send_last(struct http_worker *w, struct http_conn *k, enum answer answer)
 	struct reply p = {.answer = answer, .close = true};
 
 	k->skip = HTTP_DISCARD_MAX;
-	send_reply(w, k, &p);
+	send_reply(w, k, &w->next->request, &p);
 }
 
 /* -- the beacon -- */
 
+/* Its bytes stay where they are until then. */
 static void
-judge(struct http_worker *w, struct admit_request *q, const char *body, size_t len, struct reply *p)
+wait_for_verdict(struct http_worker *w, struct http_conn *k)
 {
-	struct event e;
-	enum reason r = beacon_decode(body, len, &w->scratch, &e);
+	struct http_turn *t = w->next;
 
-	if (r == REASON_ACCEPTED_FIRST) {
-		r = admit_event(w->admit, q, &e, p->sentence);
-	} else {
-		memcpy(p->sentence, w->scratch.error, sizeof(p->sentence));
+	http_conn_settle(w);
+	t->conn = k;
+	k->state = HTTP_WAITS;
+	w->waiting = t;
+	w->next = t == &w->turn[0] ? &w->turn[1] : &w->turn[0];
+}
+
+void
+http_request_answer(struct http_worker *w, struct http_turn *t)
+{
+	struct reply p = {.sentence = t->scratch.error};
+
+	admit_decide(w->admit, &t->admission, 1);
+	p.answer = answer_of(t->admission.verdict);
+	send_reply(w, t->conn, &t->request, &p);
+}
+
+/* is_last: nothing came behind it. */
+static void
+judge(struct http_worker *w, struct http_conn *k, struct admit_request *q, struct text body,
+      bool is_last, struct reply *p)
+{
+	struct http_turn *t = w->next;
+	enum reason r = beacon_decode(body.at, body.len, &t->scratch, &t->event);
+
+	p->sentence = t->scratch.error;
+	if (r != REASON_ACCEPTED_FIRST) {
 		admit_refuse(w->admit, q->now, SOURCE_BEACON, r);
+		p->answer = answer_of(r);
+		return;
 	}
-	p->answer = answer_of(r);
+	admit_prepare(w->admit, q, &t->event, t->scratch.error, &t->admission);
+	if (is_last && !k->buffer) {
+		wait_for_verdict(w, k);
+		return;
+	}
+	admit_decide(w->admit, &t->admission, 1);
+	p->answer = answer_of(t->admission.verdict);
 }
 
 static void
 find_client(struct http_worker *w, const struct http_conn *k, struct admit_request *q)
 {
 	const struct http_rules *rules = w->rules;
-	const struct header_set *h = &w->request.set;
+	const struct header_set *h = &w->next->request.set;
 	bool malformed = false;
 
 	*q = (struct admit_request){
 	    .now = w->wall,
+	    .mono = w->mono,
 	    .ua = h->user_agent,
 	    .accept_language = h->accept_language,
 	    .accept = h->accept,
@@ -202,7 +245,7 @@ static bool
 serve_beacon(struct http_worker *w, struct http_conn *k, const char *body, size_t have,
 	     struct reply *p)
 {
-	const struct http_request *r = &w->request;
+	const struct http_request *r = &w->next->request;
 	const struct http_guard *g = &r->set.guard;
 	struct admit_request q;
 	enum reason why;
@@ -217,7 +260,7 @@ serve_beacon(struct http_worker *w, struct http_conn *k, const char *body, size_
 	} else if (g->length > w->room - r->head_len) {
 		refuse(w, &q, REASON_INVALID_TOO_LARGE, ANSWER_LONG_HEADERS, p);
 	} else if (have >= g->length) {
-		judge(w, &q, body, g->length, p);
+		judge(w, k, &q, (struct text){body, g->length}, have == g->length, p);
 	} else {
 		if (!k->begun && r->set.expects && !r->http_1_0)
 			http_conn_send_interim(k, TEXT_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -239,9 +282,10 @@ static bool
 serve_track(struct http_worker *w, struct http_conn *k, const char *body, size_t have,
 	    struct reply *p)
 {
-	if (text_is(w->request.method, "POST"))
+	if (text_is(w->next->request.method, "POST"))
 		return serve_beacon(w, k, body, have, p);
-	p->answer = text_is(w->request.method, "OPTIONS") ? ANSWER_PREFLIGHT : ANSWER_NOT_POST;
+	p->answer =
+	    text_is(w->next->request.method, "OPTIONS") ? ANSWER_PREFLIGHT : ANSWER_NOT_POST;
 	if (p->answer == ANSWER_NOT_POST)
 		stat_add(STAT_HTTP_METHOD, 1);
 	return true;
@@ -259,7 +303,7 @@ serve_file(const struct http_request *r, struct static_file *file, struct reply 
 static size_t
 serve_whole(struct http_worker *w, struct http_conn *k, const char *body, size_t have)
 {
-	const struct http_request *r = &w->request;
+	const struct http_request *r = &w->next->request;
 	const struct http_guard *g = &r->set.guard;
 	struct static_file *file = NULL;
 	enum route route = find_route(w, r->path, &file);
@@ -275,19 +319,21 @@ serve_whole(struct http_worker *w, struct http_conn *k, const char *body, size_t
 	else if (!serve_track(w, k, body, have, &p))
 		return 0;
 	k->begun = false;
+	if (k->state == HTTP_WAITS)
+		return r->head_len + have;
 	left = g->length > have ? g->length - have : 0;
 	/* who waits for "100 Continue" may send the body, or not */
 	p.close =
 	    p.close || g->chunked || g->length > HTTP_DISCARD_MAX || (left > 0 && r->set.expects);
 	k->skip = g->chunked ? HTTP_DISCARD_MAX : left;
-	send_reply(w, k, &p);
+	send_reply(w, k, r, &p);
 	return r->head_len + (size_t)(g->length - left);
 }
 
 static void
 refuse_head(struct http_worker *w, struct http_conn *k)
 {
-	const struct http_request *r = &w->request;
+	const struct http_request *r = &w->next->request;
 	struct static_file *file;
 
 	stat_add(STAT_HTTP_REQUESTS, 1);
@@ -307,8 +353,8 @@ refuse_unread(struct http_worker *w, struct http_conn *k, enum answer answer)
 size_t
 http_request_serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 {
-	struct http_request *r = &w->request;
-	enum http_read got = http_request_read(r, at, len, w->join, w->http->country_header);
+	struct http_request *r = &w->next->request;
+	enum http_read got = http_request_read(r, at, len, w->next->join, w->http->country_header);
 
 	take_new_rules(w);
 	switch (got) {

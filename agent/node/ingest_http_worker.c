@@ -219,8 +219,9 @@ read_mail(struct http_worker *w, bool open)
 static void
 set_clock(struct http_worker *w)
 {
-	w->now_ms = mono_coarse_ms();
 	w->wall = wall_now();
+	w->mono = mono_now();
+	w->now_ms = w->mono.us / 1000;
 	if (w->wall.ms / SECOND_MS == w->date_s)
 		return;
 	w->date_s = w->wall.ms / SECOND_MS;
@@ -279,6 +280,7 @@ take_events(struct http_worker *w, const struct epoll_event *got, int n)
 			break;
 		}
 	}
+	http_conn_settle(w);
 }
 
 /* An idle worker wakes up for nothing. */
@@ -359,10 +361,12 @@ http_worker_init(struct http_worker *w)
 	err = open_mail(w);
 	if (err)
 		return err;
-	w->arena = malloc(w->room);
+	w->next = &w->turn[0];
+	w->turn[0].arena = malloc(w->room);
+	w->turn[1].arena = malloc(w->room);
 	w->conns = pool_map(n * sizeof(*w->conns));
 	w->buffers = pool_map(n * w->stride);
-	return w->arena && w->conns && w->buffers ? 0 : -ENOMEM;
+	return w->turn[0].arena && w->turn[1].arena && w->conns && w->buffers ? 0 : -ENOMEM;
 }
 
 int
@@ -434,7 +438,8 @@ http_worker_fini(struct http_worker *w)
 	http_rules_free(w->rules);
 	http_rules_free(atomic_exchange(&w->next_rules, NULL));
 	free(w->door);
-	free(w->arena);
+	free(w->turn[0].arena);
+	free(w->turn[1].arena);
 	pool_unmap(w->conns, n * sizeof(*w->conns));
 	pool_unmap(w->buffers, n * w->stride);
 }

@@ -216,8 +216,10 @@ take_datagram(struct ingest_udp *u, const struct mmsghdr *m)
 	unsigned n = 0, i;
 	enum reason r;
 
-	if (u->n_prepared == 0) /* not once a batch: with journal.sync = always one takes long */
+	if (u->n_prepared == 0) { /* not once a batch: with journal.sync = always one takes long */
 		u->request.now = wall_now();
+		u->request.mono = mono_now();
+	}
 	if ((m->msg_hdr.msg_flags & MSG_TRUNC) || m->msg_len > DATAGRAM_MAX) {
 		stat_add(STAT_UDP_TRUNCATED, 1);
 		refuse(u, REASON_INVALID_TOO_LARGE);

@@ -87,10 +87,13 @@ line_lock(struct line *l)
 			sched_yield(); /* the holder may have lost its processor */
 }
 
+/* By a store: while the lock is held, others change no bit of the word that is not set. */
 static inline void
 line_unlock(struct line *l)
 {
-	atomic_fetch_and_explicit(&l->word[0], ~LINE_LOCK, memory_order_release);
+	uint32_t v = atomic_load_explicit(&l->word[0], memory_order_relaxed);
+
+	atomic_store_explicit(&l->word[0], v & ~LINE_LOCK, memory_order_release);
 }
 
 /* A word as word 0 would hold it. */

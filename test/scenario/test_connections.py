@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -197,6 +198,58 @@ def test_who_closes_his_half_gets_his_answers(agent):
         assert read.next()[0] == 200, at
     assert read.next() is None
     late.close()
+
+
+def test_requests_that_arrive_together_are_each_judged_and_answered(agent):
+    """In one wake-up: a verdict begins while that of another connection is awaited."""
+
+    def beacon(event, version="1.1"):
+        body = json.dumps({**json.loads(BODY), "event_id": str(uuid.UUID(int=event))}).encode()
+        return ask("POST", TRACK, version=version, body=body)
+
+    tracked = b'{"success":true,"tracked":true}'
+    wrong = ask("POST", TRACK, body=b'{"content_type":"video"}')
+    room = 4096 - len(ask("POST", TRACK, "X-Pad: ", body=BODY))
+    filled = ask("POST", TRACK, "X-Pad: " + "x" * room, body=BODY)
+    assert len(filled) == 4096
+    first = uuid.uuid4().int
+    # what each sends, what it gets, whether it closes its half at once
+    clients = []
+    for i in range(8):
+        event = first + 3 * i
+        clients += [
+            (beacon(event), [(200, None)], False),
+            (beacon(event), [(200, None)], False),  # one of the two is a duplicate
+            (beacon(event + 1), [(200, tracked)], True),
+            (beacon(event + 2, version="1.0"), [(200, tracked)], None),
+            (ask("GET", "/nothing"), [(404, None)], True),
+            (wrong, [(400, None)], False),
+            (filled + BEACON, [(200, tracked)] * 2, False),
+            (BEACON + wrong + BEACON, [(200, tracked), (400, None), (200, tracked)], True),
+            (BEACON[:-1], [], True),
+        ]
+    counts = Counts(agent)
+    agent.process.send_signal(signal.SIGSTOP)
+    links = [connect(agent.http) for _ in clients]
+    for link, (data, _, closes) in zip(links, clients, strict=True):
+        link.sendall(data)
+        if closes:
+            link.shutdown(socket.SHUT_WR)
+    agent.process.send_signal(signal.SIGCONT)
+    for at, (link, (_, answers, closes)) in enumerate(zip(links, clients, strict=True)):
+        read = Reader(link)
+        for status, body in answers:
+            got = read.next()
+            assert got[0] == status and body in (None, got[2]), (at, got)
+        if closes is not False:
+            assert read.next() is None, at
+        else:
+            link.sendall(ask("GET", "/nothing"))
+            assert read.next()[0] == 404
+        link.close()
+    assert counts.views() == 8 * 7
+    assert counts('events_total{source="beacon",verdict="duplicate",reason="event_id"}') == 8
+    assert counts('events_total{source="beacon",verdict="invalid",reason="incomplete"}') == 8
 
 
 def test_an_unwanted_body_a_byte_at_a_time_is_cut_off(farm):

@@ -96,6 +96,7 @@ static struct admit_request
 request(void)
 {
 	struct admit_request q = {.now = wall_now(),
+				  .mono = mono_now(),
 				  .ua = TEXT_LIT(CHROME),
 				  .accept = TEXT_LIT("*/*"),
 				  .accept_language = TEXT_LIT("en")};
