@@ -187,7 +187,7 @@ table_intern(struct batch_builder *b, struct table *t, const void *key, size_t l
 {
 	uint32_t hash, *slot;
 
-	hash = (uint32_t)hash_sip(&b->key, key, len);
+	hash = (uint32_t)hash_table(&b->key, key, len);
 	if (is_full(t->count, t->slots))
 		table_grow(b, t);
 	slot = slot_of(b, t, hash, key, len);
