@@ -21,18 +21,23 @@ enum field {
 	FIELD_N
 };
 
+#define FIELD_NAME(literal)                  \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
+
 static const struct {
-	const char *name;
+	struct text name;
 	enum reason reason; /* when its value does not do */
 } fields[FIELD_N] = {
-    [FIELD_CONTENT_TYPE] = {"content_type", REASON_INVALID_TYPE},
-    [FIELD_CONTENT_ID] = {"content_id", REASON_INVALID_ID},
-    [FIELD_EVENT_ID] = {"event_id", REASON_INVALID_EVENT_ID},
-    [FIELD_EVENT] = {"event", REASON_INVALID_EVENT},
-    [FIELD_VALUE] = {"value", REASON_INVALID_VALUE},
-    [FIELD_SESSION] = {"session", REASON_INVALID_SESSION},
-    [FIELD_REFERRER] = {"referrer", REASON_INVALID_REFERRER},
-    [FIELD_SITE] = {"site", REASON_INVALID_SITE},
+    [FIELD_CONTENT_TYPE] = {FIELD_NAME("content_type"), REASON_INVALID_TYPE},
+    [FIELD_CONTENT_ID] = {FIELD_NAME("content_id"), REASON_INVALID_ID},
+    [FIELD_EVENT_ID] = {FIELD_NAME("event_id"), REASON_INVALID_EVENT_ID},
+    [FIELD_EVENT] = {FIELD_NAME("event"), REASON_INVALID_EVENT},
+    [FIELD_VALUE] = {FIELD_NAME("value"), REASON_INVALID_VALUE},
+    [FIELD_SESSION] = {FIELD_NAME("session"), REASON_INVALID_SESSION},
+    [FIELD_REFERRER] = {FIELD_NAME("referrer"), REASON_INVALID_REFERRER},
+    [FIELD_SITE] = {FIELD_NAME("site"), REASON_INVALID_SITE},
 };
 
 struct decoding {
@@ -52,7 +57,7 @@ refuse(struct decoding *d, enum field f, const char *why)
 	if (d->reason != REASON_ACCEPTED_FIRST)
 		return;
 	d->reason = fields[f].reason;
-	(void)snprintf(d->scratch->error, BEACON_ERROR_MAX, "%s: %s", fields[f].name, why);
+	(void)snprintf(d->scratch->error, BEACON_ERROR_MAX, "%s: %s", fields[f].name.at, why);
 }
 
 /* The string that was taken last. */
@@ -174,7 +179,7 @@ field_find(struct text key)
 	unsigned f;
 
 	for (f = 0; f < FIELD_N; f++)
-		if (text_is(key, fields[f].name))
+		if (text_eq(key, fields[f].name))
 			break;
 	return (enum field)f;
 }

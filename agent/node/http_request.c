@@ -61,6 +61,8 @@ path_of(struct text target)
 	if (query) /* it may hold slashes, and follow a host that none does */
 		target.len = (size_t)(query - target.at);
 	end = target.at + target.len;
+	if (target.len > 0 && target.at[0] == '/')
+		return target;
 	if (target.len >= 7 && strncasecmp(target.at, "http://", 7) == 0)
 		scheme = 7;
 	else if (target.len >= 8 && strncasecmp(target.at, "https://", 8) == 0)
