@@ -276,17 +276,15 @@ serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 }
 
 void
-http_conn_settle(struct http_worker *w)
+http_conn_settle(struct http_worker *w, struct http_turn *t)
 {
-	struct http_turn *t = w->waiting;
-	struct http_conn *k;
+	struct http_conn *k = t->conn;
 
-	if (!t)
+	if (!k)
 		return;
-	k = t->conn;
-	w->waiting = NULL;
 	k->state = HTTP_READS;
 	http_request_answer(w, t);
+	t->conn = NULL;
 	if (serve(w, k, t->arena, 0) && k->more)
 		watch(w, k, EPOLL_CTL_MOD); /* reports at once when there is more */
 }

@@ -84,7 +84,7 @@ struct http_conn {
  * (admit_prepare) the next request is read, so that what the verdict needs of the tables comes out
  * of memory meanwhile. It costs a request alone nothing, and others some microseconds. */
 struct http_turn {
-	struct http_conn *conn;
+	struct http_conn *conn; /* whose request waits, or NULL */
 	struct http_request request;
 	struct beacon_scratch scratch;
 	struct event event;
@@ -138,8 +138,8 @@ struct http_worker {
 	int64_t date_s;
 	char date[HTTP_DATE_LEN + 1];
 	struct http_turn turn[2];
-	struct http_turn *next;    /* where the next request is read */
-	struct http_turn *waiting; /* the other one, NULL while no verdict is waited for */
+	struct http_turn *next,
+	    *last; /* where a request is read, and the other one, which may wait */
 	/* handed over: NULL, or what the owner takes next */
 	_Atomic(struct http_rules *) next_rules;
 	/* atomic */
@@ -203,8 +203,8 @@ void http_conn_event(struct http_worker *w, struct http_conn *k, uint32_t events
 void http_conn_send(struct http_worker *w, struct http_conn *k, struct http_answer *a,
 		    size_t bytes);
 
-/* Decides and answers the request that waits, if one does. */
-void http_conn_settle(struct http_worker *w);
+/* Decides and answers the request of that turn, if one waits. */
+void http_conn_settle(struct http_worker *w, struct http_turn *t);
 
 /* An interim answer: lost when it does not go out at once, which costs the client a second; the
  * connection's end when half of it does. */

@@ -157,19 +157,6 @@ send_last(struct http_worker *w, struct http_conn *k, enum answer answer)
 
 /* -- the beacon -- */
 
-/* Its bytes stay where they are until then. */
-static void
-wait_for_verdict(struct http_worker *w, struct http_conn *k)
-{
-	struct http_turn *t = w->next;
-
-	http_conn_settle(w);
-	t->conn = k;
-	k->state = HTTP_WAITS;
-	w->waiting = t;
-	w->next = t == &w->turn[0] ? &w->turn[1] : &w->turn[0];
-}
-
 void
 http_request_answer(struct http_worker *w, struct http_turn *t)
 {
@@ -195,8 +182,9 @@ judge(struct http_worker *w, struct http_conn *k, struct admit_request *q, struc
 		return;
 	}
 	admit_prepare(w->admit, q, &t->event, t->scratch.error, &t->admission);
-	if (is_last && !k->buffer) {
-		wait_for_verdict(w, k);
+	if (is_last && !k->buffer) { /* its bytes stay where they are until it is decided */
+		t->conn = k;
+		k->state = HTTP_WAITS;
 		return;
 	}
 	admit_decide(w->admit, &t->admission, 1);

@@ -261,6 +261,17 @@ tend(struct http_worker *w, enum http_phase phase)
 	atomic_store(&w->phase, phase);
 }
 
+/* The request that was just read waits; the one before has waited long enough. */
+static void
+take_turns(struct http_worker *w)
+{
+	struct http_turn *t = w->next;
+
+	http_conn_settle(w, w->last);
+	w->next = w->last;
+	w->last = t;
+}
+
 static void
 take_events(struct http_worker *w, const struct epoll_event *got, int n)
 {
@@ -271,6 +282,8 @@ take_events(struct http_worker *w, const struct epoll_event *got, int n)
 		switch (*(const enum http_source *)got[i].data.ptr) {
 		case HTTP_CONN:
 			http_conn_event(w, got[i].data.ptr, got[i].events);
+			if (w->next->conn)
+				take_turns(w);
 			break;
 		case HTTP_DOOR:
 			accept_some(w, got[i].data.ptr);
@@ -280,7 +293,7 @@ take_events(struct http_worker *w, const struct epoll_event *got, int n)
 			break;
 		}
 	}
-	http_conn_settle(w);
+	http_conn_settle(w, w->last);
 }
 
 /* An idle worker wakes up for nothing. */
@@ -362,6 +375,7 @@ http_worker_init(struct http_worker *w)
 	if (err)
 		return err;
 	w->next = &w->turn[0];
+	w->last = &w->turn[1];
 	w->turn[0].arena = malloc(w->room);
 	w->turn[1].arena = malloc(w->room);
 	w->conns = pool_map(n * sizeof(*w->conns));
