@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 
 #include "base/peer_limit.h"
 #include "node/client_addr.h"
@@ -188,6 +189,8 @@ int http_worker_init(struct http_worker *w);
 int http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed);
 int http_worker_start(struct http_worker *w);
 void http_worker_wake(struct http_worker *w);
+/* What one wake-up brought. */
+void http_worker_take(struct http_worker *w, const struct epoll_event *got, int n);
 void http_worker_join(struct http_worker *w);
 void http_worker_fini(struct http_worker *w);
 

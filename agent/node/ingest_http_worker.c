@@ -272,8 +272,8 @@ take_turns(struct http_worker *w)
 	w->last = t;
 }
 
-static void
-take_events(struct http_worker *w, const struct epoll_event *got, int n)
+void
+http_worker_take(struct http_worker *w, const struct epoll_event *got, int n)
 {
 	int i;
 
@@ -317,7 +317,7 @@ worker_main(void *ctx)
 	while ((phase = (enum http_phase)atomic_load(&h->phase)) != PHASE_STOPS) {
 		n = epoll_wait(w->epoll, got, EVENTS_MAX, patience(w, phase));
 		set_clock(w);
-		take_events(w, got, n);
+		http_worker_take(w, got, n);
 		tend(w, phase);
 	}
 	doors_end(w);

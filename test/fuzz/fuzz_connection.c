@@ -1,6 +1,7 @@
-/* A connection of ingest_http: two bytes that say how it is cut and read, then what the client
- * sends. Cut anywhere, read at once or at the end, with room in the socket or hardly any: the
- * answers are the same bytes, the counters have moved alike, and nothing of the connection is left.
+/* Connections of ingest_http: two bytes that say how they are cut and read, then what the client
+ * sends. Alone and at once, or two beside each other, cut anywhere, read at once or at the end, with
+ * room in the socket or hardly any: each gets the same bytes as answers, the counters have moved
+ * alike, and nothing of a connection is left.
  * The agent is stopping, so that no event is remembered and each run finds what the other did. */
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -18,8 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define TIGHT 1        /* hardly any room in the socket */
 #define READS_LATE 2   /* the client reads when all is sent */
+#define ALIKE 4        /* both are cut in the same places, and not one of them nowhere */
 #define TURNS_MAX 4000 /* without an end: it goes in circles */
 #define IN_MAX 65536
+#define CLIENTS 2
 #define OUT_MAX ((size_t)16 << 20) /* as large an answer as there is to each request */
 
 static struct ingest_http http;
@@ -100,21 +103,25 @@ start(void)
 
 /* -- one run -- */
 
-struct run {
+struct client {
+	int fd;
+	size_t at;      /* of the bytes: sent so far */
+	bool done;      /* and its half closed */
+	uint32_t state; /* of the generator of pieces; 0: all at once */
 	char *out;
 	size_t len;
+};
+
+struct run {
+	unsigned n, how;
+	struct client client[CLIENTS];
 	uint64_t moved[STAT_N]; /* the counters */
 	struct ledger ledger;   /* the verdicts */
 };
 
-struct cut {
-	uint32_t state; /* of the generator of pieces; 0: all at once */
-	unsigned how;
-};
-
 /* Mostly a few bytes. */
 static size_t
-piece(struct cut *c, size_t left)
+piece(struct client *c, size_t left)
 {
 	size_t n;
 
@@ -129,48 +136,81 @@ static void
 turn(void)
 {
 	struct epoll_event got[4];
-	int i, n, turns = 0;
+	int n, turns = 0;
 
 	while ((n = epoll_wait(worker.epoll, got, 4, 0)) > 0) {
 		if (++turns > TURNS_MAX)
 			abort();
-		for (i = 0; i < n; i++)
-			if (*(const enum http_source *)got[i].data.ptr == HTTP_CONN)
-				http_conn_event(&worker, got[i].data.ptr, got[i].events);
+		http_worker_take(&worker, got, n);
 	}
 }
 
 static bool
-read_some(int fd, struct run *r)
+read_some(struct client *c)
 {
-	ssize_t n = recv(fd, r->out + r->len, OUT_MAX - r->len, 0);
+	ssize_t n = recv(c->fd, c->out + c->len, OUT_MAX - c->len, 0);
 
 	if (n > 0)
-		r->len += (size_t)n;
+		c->len += (size_t)n;
 	return n > 0;
 }
 
 static void
-converse(int fd, const uint8_t *data, size_t size, struct cut c, struct run *r)
+send_some(struct client *c, const uint8_t *data, size_t size)
 {
-	size_t at = 0, n;
+	size_t n;
+
+	n = piece(c, size - c->at);
+	/* fails when the other end has closed */
+	c->done = c->done || send(c->fd, data + c->at, n, MSG_NOSIGNAL) != (ssize_t)n;
+	c->at += n;
+	c->done = c->done || c->at == size;
+	if (c->done)
+		(void)shutdown(c->fd, SHUT_WR);
+}
+
+static bool
+have_sent(const struct run *r)
+{
+	unsigned i;
+
+	for (i = 0; i < r->n; i++)
+		if (!r->client[i].done)
+			return false;
+	return true;
+}
+
+/* Whether anything was left to read. */
+static bool
+read_all(struct run *r)
+{
+	bool some = false;
+	unsigned i;
+
+	for (i = 0; i < r->n; i++)
+		some = read_some(&r->client[i]) || some;
+	return some;
+}
+
+static void
+converse(struct run *r, const uint8_t *data, size_t size)
+{
+	unsigned i;
 	int turns;
 
-	while (at < size) {
-		n = piece(&c, size - at);
-		if (send(fd, data + at, n, MSG_NOSIGNAL) != (ssize_t)n)
-			break; /* the other end has closed */
-		at += n;
+	do {
+		for (i = 0; i < r->n; i++)
+			if (!r->client[i].done)
+				send_some(&r->client[i], data, size);
 		turn();
-		if (!(c.how & READS_LATE))
-			(void)read_some(fd, r);
-	}
-	(void)shutdown(fd, SHUT_WR);
-	for (turns = 0; worker.open || read_some(fd, r); turns++) {
+		if (!(r->how & READS_LATE))
+			(void)read_all(r);
+	} while (!have_sent(r));
+	for (turns = 0; worker.open || read_all(r); turns++) {
 		if (turns > TURNS_MAX)
 			abort(); /* everything was sent and read, and it does not go */
 		turn();
-		(void)read_some(fd, r);
+		(void)read_all(r);
 	}
 }
 
@@ -189,7 +229,7 @@ count(struct run *r)
 }
 
 static void
-run(const uint8_t *data, size_t size, struct cut c, struct run *r)
+open_client(struct client *c, unsigned how)
 {
 	const union http_peer peer = {
 	    .in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
@@ -198,18 +238,30 @@ run(const uint8_t *data, size_t size, struct cut c, struct run *r)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) < 0)
 		abort();
-	if (c.how & TIGHT)
+	if (how & TIGHT)
 		(void)setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
-	r->len = 0;
-	memset(r->moved, 0, sizeof(r->moved));
-	memset(&r->ledger, 0, sizeof(r->ledger));
-	count(r); /* what was before */
+	c->fd = fd[0];
+	c->at = c->len = 0;
+	c->done = false;
 	(void)peer_limit_enter(http.peers, &peer.sa);
 	atomic_fetch_add(&worker.n_held, 1);
 	http_conn_open(&worker, fd[1], &peer);
-	converse(fd[0], data, size, c, r);
+}
+
+static void
+run(struct run *r, const uint8_t *data, size_t size)
+{
+	unsigned i;
+
+	memset(r->moved, 0, sizeof(r->moved));
+	memset(&r->ledger, 0, sizeof(r->ledger));
+	count(r); /* what was before */
+	for (i = 0; i < r->n; i++)
+		open_client(&r->client[i], r->how);
+	converse(r, data, size);
 	count(r);
-	close(fd[0]);
+	for (i = 0; i < r->n; i++)
+		close(r->client[i].fd);
 	if (worker.buffers_lent > 0 || atomic_load(&worker.n_held) > 0 ||
 	    atomic_load(&worker.n_open) > 0)
 		abort();
@@ -218,11 +270,22 @@ run(const uint8_t *data, size_t size, struct cut c, struct run *r)
 /* -- two of them -- */
 
 static bool
-is_like(const struct run *a, const struct run *b)
+is_like(const struct run *alone, const struct run *r)
 {
-	return a->len == b->len && memcmp(a->out, b->out, a->len) == 0 &&
-	       memcmp(a->moved, b->moved, sizeof(a->moved)) == 0 &&
-	       memcmp(&a->ledger, &b->ledger, sizeof(a->ledger)) == 0;
+	const struct client *a = &alone->client[0], *c;
+	unsigned i, k;
+
+	for (c = r->client; c < r->client + r->n; c++)
+		if (a->len != c->len || memcmp(a->out, c->out, a->len) != 0)
+			return false;
+	for (i = 0; i < STAT_N; i++)
+		if (r->n * alone->moved[i] != r->moved[i])
+			return false;
+	for (i = 0; i < SOURCE_N; i++)
+		for (k = 0; k < REASON_N; k++)
+			if (r->n * alone->ledger.count[i][k] != r->ledger.count[i][k])
+				return false;
+	return true;
 }
 
 /* Whether a client that waits for "100 Continue" is sent one, and whether the connection is kept
@@ -241,24 +304,25 @@ expects(const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct run whole, cut;
-	struct cut at_once = {0, 0}, pieces;
+	static struct run alone = {.n = 1}, beside = {.n = CLIENTS};
+	unsigned i;
 
 	if (size < 2 || size > IN_MAX)
 		return 0;
 	if (!conf) {
 		start();
-		whole.out = malloc(OUT_MAX);
-		cut.out = malloc(OUT_MAX);
-		if (!whole.out || !cut.out)
+		alone.client[0].out = malloc(OUT_MAX);
+		for (i = 0; i < CLIENTS; i++)
+			beside.client[i].out = malloc(OUT_MAX);
+		if (!alone.client[0].out || !beside.client[0].out || !beside.client[1].out)
 			abort();
 	}
-	pieces = (struct cut){0x10000u + data[1] * 2654435761u, data[0]};
-	data += 2;
-	size -= 2;
-	run(data, size, at_once, &whole);
-	run(data, size, pieces, &cut);
-	if (!expects(data, size) && !is_like(&whole, &cut))
+	beside.how = data[0];
+	beside.client[0].state = 0x10000u + data[1] * 2654435761u;
+	beside.client[1].state = data[0] & ALIKE ? beside.client[0].state : 0;
+	run(&alone, data + 2, size - 2);
+	run(&beside, data + 2, size - 2);
+	if (!expects(data + 2, size - 2) && !is_like(&alone, &beside))
 		abort();
 	return 0;
 }
