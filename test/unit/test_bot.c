@@ -82,6 +82,14 @@ static const char *const people[] = {
     "MozacFetch/130.0",
     "NewsApp/3.2 CFNetwork/1496.0.7 Darwin/23.5.0",
     "NewsApp/3.2 Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/AP2A)",
+    "Mozilla/5.0 (Linux; U; Android 6.0; zh-cn; AB C1 Build/MRA58K) AppleWebKit/534.30 (KHTML, "
+    "like Gecko) Version/4.0 Mobile Safari/534.30 WebLight/1.4",
+    "Mozilla/5.0 (ChromiumStylePlatform) Cobalt/Version",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Safari/537.36 OPR/116.0.0.0 (Edition utorrent)",
+    "Mozilla/5.0 (compatible; MSIE 9.0; Windows NT 6.1; Trident/5.0; OptimizedIE8;ENUS)",
+    "Emacs-W3/4.0 URL/p4.0 (Unix?; X)",
+    "IEMobile/10.0; ARM; Touch; SomePhone)",
 };
 
 static const char *const listeners[] = {
@@ -142,6 +150,9 @@ static const char *const listeners[] = {
     "brand;tv_model;0123456789abcdef;;tpapi;3.200",
     "Garmin Forerunner 9/1.0",
     "AndroidDownloadManager/13 (Linux; U; Android 13; Pixel 6)",
+    "NeverSeen/22.09; Syndication",
+    "Some Browser",
+    "NeverSeenBrowser 2.1",
 };
 
 static const struct {
