@@ -151,6 +151,7 @@ static const char *const listeners[] = {
     "Garmin Forerunner 9/1.0",
     "AndroidDownloadManager/13 (Linux; U; Android 13; Pixel 6)",
     "NeverSeen/22.09; Syndication",
+    "DatadogApp/0.8 CFNetwork/811.5.4 Darwin/16.6.0",
     "Some Browser",
     "NeverSeenBrowser 2.1",
 };
@@ -212,6 +213,12 @@ static const struct {
     {"tool", "Example Podcast API"},
     {"tool", "ExamplePodDownloader/1.0"},
     {"crawler", "ExamplePodIndex/1.0"},
+    {"tool", "ExampleCastImageResizer/2.0"},
+    {"monitor",
+     "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0; .NET CLR 2.0.50727; "
+     "PTST 2.386)"},
+    {"library", "Mozilla/4.0 (compatible; MSIE 6.0; Example Web Services Client Protocol 4.0)"},
+    {"scanner", "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; Example.Security.Thing)"},
     {"unknown", "Thing/1.0"},
     {"unknown", "12345"},
 };
