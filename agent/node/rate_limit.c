@@ -13,6 +13,10 @@
  * 32-bit time goes round only after 2^24 intervals, long after the burst tolerance is over. */
 #define TICKS_PER_INTERVAL 256
 
+/* How much older than another's a caller's clock may be: a worker reads it when it wakes up, and is
+ * done with what woke it some time later, with journal.sync = always after many waits for the disk. */
+#define LATE_US INT64_C(60000000)
+
 struct tier {
 	uint32_t interval, tolerance; /* ticks */
 	uint8_t prefix_bytes;
@@ -25,7 +29,7 @@ struct rate_limit {
 	/* constant after start */
 	struct tier tier[TIER_N];
 	int64_t tick_us;
-	uint32_t horizon; /* no valid time lies further ahead */
+	uint32_t horizon; /* no valid time lies further ahead, seen from the oldest clock */
 	struct hash_key key;
 	size_t n_lines;
 	/* each line guarded by its lock bit */
@@ -66,6 +70,7 @@ rate_limit_new(struct conf_rate rate, int64_t burst, int64_t clients, struct rat
 	tier_set(r, TIER_V6_64, interval_us, b, 1, 8, REASON_LIMITED_V6_64);
 	tier_set(r, TIER_V6_56, interval_us, b, RATE_V6_56_TIMES, 7, REASON_LIMITED_V6_56);
 	tier_set(r, TIER_V6_48, interval_us, b, RATE_V6_48_TIMES, 6, REASON_LIMITED_V6_48);
+	r->horizon += (uint32_t)(LATE_US / r->tick_us);
 	hash_key_random(&r->key);
 	r->n_lines = ((size_t)clients + ENTRIES - 1) / ENTRIES;
 	r->lines = lines_map(r->n_lines);

@@ -90,6 +90,26 @@ START_TEST(refused_requests_cost_nothing)
 }
 END_TEST
 
+/* It once made the address as good as unknown, so that the burst began anew. */
+START_TEST(an_older_clock_gives_nobody_more)
+{
+	struct rate_limit *r = limit(RATE_5_PER_S, 10, 1024);
+	struct rate_limit *fast = limit((struct conf_rate){1000000, 1000}, 10, 1024);
+
+	ck_assert_uint_eq(offer(r, "1.2.3.4", 10, 0), 10);
+	ck_assert_uint_eq(offer(r, "1.2.3.4", 10, -1), 0);
+	ck_assert_uint_eq(offer(r, "1.2.3.4", 10, -1000), 0);
+	ck_assert_uint_eq(offer(r, "1.2.3.4", 10, -59000), 0);
+	ck_assert_uint_eq(offer(r, "1.2.3.4", 10, 205), 1);
+	ck_assert_uint_eq(offer(r, "2001:db8::1", 10, 0), 10);
+	ck_assert_uint_eq(offer(r, "2001:db8::2", 10, -1000), 0);
+	ck_assert_uint_eq(offer(fast, "1.2.3.4", 10, 0), 10);
+	ck_assert_uint_eq(offer(fast, "1.2.3.4", 10, -1000), 0);
+	rate_limit_free(fast);
+	rate_limit_free(r);
+}
+END_TEST
+
 START_TEST(slow_and_fast_rates_hold_too)
 {
 	struct rate_limit *slow = limit((struct conf_rate){1, 3600000}, 1, 1024);
@@ -246,6 +266,7 @@ main(void)
 	tcase_add_test(t, a_burst_conforms_and_then_the_rate);
 	tcase_add_test(t, the_retry_time_is_when_the_next_request_conforms);
 	tcase_add_test(t, refused_requests_cost_nothing);
+	tcase_add_test(t, an_older_clock_gives_nobody_more);
 	tcase_add_test(t, slow_and_fast_rates_hold_too);
 	tcase_add_test(t, an_ipv6_client_is_limited_by_64_and_not_by_address);
 	tcase_add_test(t, who_hops_between_prefixes_meets_the_wider_limits);
