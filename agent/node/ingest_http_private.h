@@ -189,7 +189,8 @@ int http_worker_init(struct http_worker *w);
 int http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed);
 int http_worker_start(struct http_worker *w);
 void http_worker_wake(struct http_worker *w);
-/* What one wake-up brought. */
+/* What one wake-up brought, each connection at most once. No verdict waits afterwards: nothing else
+ * meets HTTP_WAITS. */
 void http_worker_take(struct http_worker *w, const struct epoll_event *got, int n);
 void http_worker_join(struct http_worker *w);
 void http_worker_fini(struct http_worker *w);
