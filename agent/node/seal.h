@@ -12,7 +12,8 @@
  *
  * Threads:  one sealer; seal_flush by any, blocking.
  * Memory:   for the time of one batch, an arena and two buffers of its size; kept for the next one
- *           while batches follow each other within SEAL_KEEP_MS, nothing else between.
+ *           while batches follow each other within SEAL_KEEP_MS, unless that one needs less than
+ *           a quarter of it; nothing else between.
  * Durable:  a segment is released only after spool_put.
  * Errors:   a batch that cannot be written stays a segment and is tried again every second, under
  *           its number, before any other; the agent sheds when segments run out.

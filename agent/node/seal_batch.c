@@ -18,10 +18,11 @@ struct document {
 
 /* -- memory -- */
 
+/* What is far larger goes back: a storm's memory is not an idle node's. */
 static bool
 make_room(struct seal_buffer *b, size_t bytes)
 {
-	if (b->bytes >= bytes)
+	if (b->bytes >= bytes && b->bytes / 4 <= bytes)
 		return true;
 	free(b->at);
 	b->at = malloc(bytes);

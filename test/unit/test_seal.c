@@ -283,26 +283,18 @@ START_TEST(interval_is_not_closed_while_a_found_segment_of_it_waits)
 }
 END_TEST
 
-/* As larger batches leave it: more than is wanted, and full of their bytes. */
-static struct seal_memory
-used_memory(void)
+/* As another batch leaves it. */
+static void
+make_dirty(struct seal_memory *m)
 {
-	struct seal_memory m = {.body = {NULL, 0}};
-	struct seal_buffer *const all[] = {&m.arena, &m.document, &m.body};
-	size_t i;
-
-	for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
-		all[i]->bytes = (1 << 20) + 64 * i;
-		all[i]->at = malloc(all[i]->bytes);
-		ck_assert_ptr_nonnull(all[i]->at);
-		memset(all[i]->at, 0xa5, all[i]->bytes);
-	}
-	return m;
+	memset(m->arena.at, 0xa5, m->arena.bytes);
+	memset(m->document.at, 0xa5, m->document.bytes);
+	memset(m->body.at, 0xa5, m->body.bytes);
 }
 
 START_TEST(crash_between_number_and_spool_makes_the_same_bytes_again)
 {
-	struct seal_memory own = used_memory();
+	struct seal_memory own = {.body = {NULL, 0}};
 	char *before = NULL, *after = NULL;
 	size_t before_len, after_len;
 	struct segment *s;
@@ -317,6 +309,8 @@ START_TEST(crash_between_number_and_spool_makes_the_same_bytes_again)
 	s = journal_take_closed(journal);
 	ck_assert_int_eq(segment_number(journal, s, at(1000), &id), 0);
 	ck_assert_int_eq(seal_encode(s, &own, &before, &before_len), 0);
+	make_dirty(&own);
+	ck_assert_int_eq(seal_encode(s, &own, &before, &before_len), 0);
 	close_all(); /* dies before spool_put */
 	open_all(5000);
 	ck_assert_int_eq(round_at(6000, SEAL_TIME), 0);
@@ -327,6 +321,25 @@ START_TEST(crash_between_number_and_spool_makes_the_same_bytes_again)
 	ck_assert_mem_eq(after, before, before_len);
 	seal_memory_free(&own);
 	free(after);
+}
+END_TEST
+
+START_TEST(memory_is_used_again_but_not_kept_for_far_smaller_batches)
+{
+	const void *first;
+	size_t large;
+
+	(void)fill_segment(0, 10);
+	ck_assert_int_eq(round_at(900, SEAL_FLUSH), 0);
+	first = memory.arena.at;
+	large = memory.arena.bytes;
+	(void)fill_segment(0, 1010);
+	ck_assert_int_eq(round_at(1900, SEAL_FLUSH), 0);
+	ck_assert_ptr_eq(memory.arena.at, first);
+	ck_assert_int_eq(append(0, at(2010), 1), 0);
+	ck_assert_int_eq(round_at(2900, SEAL_FLUSH), 0);
+	ck_assert_uint_lt(memory.arena.bytes, large / 4);
+	ck_assert_uint_lt(memory.document.bytes, large / 4);
 }
 END_TEST
 
@@ -571,6 +584,7 @@ main(void)
 	tcase_add_test(c, stop_without_events_makes_no_batch);
 	tcase_add_test(c, interval_is_not_closed_while_a_found_segment_of_it_waits);
 	tcase_add_test(c, crash_between_number_and_spool_makes_the_same_bytes_again);
+	tcase_add_test(c, memory_is_used_again_but_not_kept_for_far_smaller_batches);
 	tcase_add_test(c, crash_between_spool_and_release_makes_no_second_batch);
 	tcase_add_test(c, full_spool_keeps_segments_and_their_numbers_until_there_is_room);
 	tcase_add_test(c, flush_with_few_segments_closes_every_writer);
