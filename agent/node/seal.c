@@ -15,9 +15,6 @@ struct sealer {
 	struct spool *spool;
 	int64_t interval_ms, tend_ms;
 	pthread_t thread;
-	/* owner only */
-	struct seal_memory memory;
-	int64_t sealed_ms; /* the last batch; monotonic */
 	/* guarded by lock */
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* of the thread */
@@ -86,18 +83,13 @@ note_result(struct sealer *k, uint64_t ticket, int err)
 static void
 turn(struct sealer *k, enum seal_why why)
 {
-	uint64_t ticket = k->asked, last = k->last.seq;
-	int64_t now_ms = mono_now().us / 1000;
+	uint64_t ticket = k->asked;
 	int err;
 
 	pthread_mutex_unlock(&k->lock);
-	err = seal_round(k->journal, k->spool, &k->memory, wall_now(), why);
+	err = seal_round(k->journal, k->spool, wall_now(), why);
 	pthread_mutex_lock(&k->lock);
 	note_result(k, ticket, err);
-	if (k->last.seq != last)
-		k->sealed_ms = now_ms;
-	else if (now_ms - k->sealed_ms > SEAL_KEEP_MS)
-		seal_memory_free(&k->memory);
 }
 
 static void *
@@ -134,7 +126,6 @@ wake(void *ctx)
 static void
 sealer_free(struct sealer *k)
 {
-	seal_memory_free(&k->memory);
 	pthread_cond_destroy(&k->wake);
 	pthread_cond_destroy(&k->done);
 	pthread_mutex_destroy(&k->lock);

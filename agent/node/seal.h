@@ -11,9 +11,7 @@
  * a round say less, mostly nothing (0), when nothing is known that was not said before.
  *
  * Threads:  one sealer; seal_flush by any, blocking.
- * Memory:   for the time of one batch, an arena and two buffers of its size; kept for the next one
- *           while batches follow each other within SEAL_KEEP_MS, unless that one needs less than
- *           a quarter of it; nothing else between.
+ * Memory:   for the time of one batch, an arena and two buffers of its size; nothing between.
  * Durable:  a segment is released only after spool_put.
  * Errors:   a batch that cannot be written stays a segment and is tried again every second, under
  *           its number, before any other; the agent sheds when segments run out.
@@ -31,8 +29,6 @@ enum seal_why {
 	SEAL_WHY_N
 };
 
-#define SEAL_KEEP_MS 10000
-
 struct sealer;
 
 /* Lends conf, journal and spool until seal_stop. No worker may be running yet. */
@@ -49,23 +45,11 @@ void seal_stop(struct sealer *s);
 
 /* -- what the thread does at each turn, for tests and for tools without threads -- */
 
-/* What a batch is made in. Used again: fresh pages cost a busy node a fifth of all sealing. Zeroed at
- * first. */
-struct seal_memory {
-	struct seal_buffer {
-		void *at;
-		size_t bytes;
-	} arena, document, body;
-};
-
-void seal_memory_free(struct seal_memory *m);
-
 /* Rotates, seals all closed segments, tends the journal. 0 or -errno of what could not be done. */
-int seal_round(struct journal *j, struct spool *s, struct seal_memory *m, struct wall_ms now,
-	       enum seal_why why);
+int seal_round(struct journal *j, struct spool *s, struct wall_ms now, enum seal_why why);
 
-/* The body of a numbered segment's batch, lent until m is used again. The same bytes whenever it is
+/* The body of a numbered segment's batch, which the caller frees. The same bytes whenever it is
  * made with the same zstd. 0, -ENOMEM, or -EIO when zstd fails. */
-int seal_encode(const struct segment *s, struct seal_memory *m, char **ret_body, size_t *ret_len);
+int seal_encode(const struct segment *s, char **ret_body, size_t *ret_len);
 
 #endif

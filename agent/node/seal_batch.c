@@ -11,35 +11,10 @@
 #define LEVEL 3 /* beyond it, time doubles for a few per cent of size */
 
 struct document {
-	const uint8_t *bytes;
+	uint8_t *bytes;
 	size_t len;
 	uint32_t events;
 };
-
-/* -- memory -- */
-
-/* What is far larger goes back: a storm's memory is not an idle node's. */
-static bool
-make_room(struct seal_buffer *b, size_t bytes)
-{
-	if (b->bytes >= bytes && b->bytes / 4 <= bytes)
-		return true;
-	free(b->at);
-	b->at = malloc(bytes);
-	b->bytes = b->at ? bytes : 0;
-	return b->at != NULL;
-}
-
-void
-seal_memory_free(struct seal_memory *m)
-{
-	free(m->arena.at);
-	free(m->document.at);
-	free(m->body.at);
-	memset(m, 0, sizeof(*m));
-}
-
-/* -- a batch -- */
 
 static int
 fill(struct batch_builder *b, const struct segment *s, uint32_t *ret_events)
@@ -64,30 +39,34 @@ fill(struct batch_builder *b, const struct segment *s, uint32_t *ret_events)
 }
 
 static int
-build(const struct segment *s, struct seal_memory *m, const struct batch_meta *meta,
-      struct document *ret_document)
+build(const struct segment *s, const struct batch_meta *meta, struct document *ret_document)
 {
-	size_t records = segment_records(s), bytes = segment_bytes(s);
-	struct document d = {.len = 0};
+	size_t arena_bytes = batch_arena_bytes(segment_records(s), segment_bytes(s));
+	size_t cap = batch_document_bytes(segment_records(s), segment_bytes(s));
+	struct document d = {.bytes = malloc(cap)};
+	void *arena = malloc(arena_bytes);
 	struct batch_bot bot[SEGMENT_BOTS];
-	struct batch_builder *b = NULL;
-	int err;
+	struct batch_builder *b;
+	int err = -ENOMEM;
 
-	if (make_room(&m->arena, batch_arena_bytes((uint32_t)records, bytes)) &&
-	    make_room(&m->document, batch_document_bytes((uint32_t)records, bytes)))
-		b = batch_begin(m->arena.at, m->arena.bytes);
+	if (!d.bytes || !arena)
+		goto out;
+	b = batch_begin(arena, arena_bytes);
 	if (!b)
-		return -ENOMEM;
+		goto out;
 	batch_set_bots(b, bot, segment_bots(s, bot));
 	err = fill(b, s, &d.events);
 	if (!err)
-		err = batch_finish(b, meta, m->document.at, m->document.bytes, &d.len);
-	d.bytes = m->document.at;
-	*ret_document = d;
+		err = batch_finish(b, meta, d.bytes, cap, &d.len);
+out:
+	free(arena);
+	if (err)
+		free(d.bytes);
+	else
+		*ret_document = d;
 	return err;
 }
 
-/* With a context of its own: one that was used before need not give the same bytes. */
 static int
 compress(const struct document *d, uint8_t *out, size_t cap, size_t *ret_len)
 {
@@ -129,33 +108,35 @@ put_name(const struct batch_meta *meta, const struct document *d, uint8_t *body,
 }
 
 int
-seal_encode(const struct segment *s, struct seal_memory *m, char **ret_body, size_t *ret_len)
+seal_encode(const struct segment *s, char **ret_body, size_t *ret_len)
 {
-	struct document d;
+	struct document d = {0};
 	struct batch_meta meta;
-	uint8_t *body;
+	uint8_t *body = NULL;
 	size_t cap, len = 0;
 	int err;
 
 	segment_meta(s, &meta);
-	err = build(s, m, &meta, &d);
+	err = build(s, &meta, &d);
 	if (err)
 		return err;
 	cap = ZSTD_compressBound(d.len);
-	if (!make_room(&m->body, BATCH_HEAD_BYTES + cap))
-		return -ENOMEM;
-	body = m->body.at;
-	err = compress(&d, body + BATCH_HEAD_BYTES, cap, &len);
-	if (err)
+	body = malloc(BATCH_HEAD_BYTES + cap);
+	err = body ? compress(&d, body + BATCH_HEAD_BYTES, cap, &len) : -ENOMEM;
+	if (!err)
+		len = put_name(&meta, &d, body, len);
+	free(d.bytes);
+	if (err) {
+		free(body);
 		return err;
-	*ret_len = put_name(&meta, &d, body, len);
+	}
 	*ret_body = (char *)body;
+	*ret_len = len;
 	return 0;
 }
 
 static int
-seal_segment(struct journal *j, struct spool *sp, struct segment *s, struct seal_memory *m,
-	     struct wall_ms now)
+seal_segment(struct journal *j, struct spool *sp, struct segment *s, struct wall_ms now)
 {
 	struct batch_id id;
 	char *body = NULL;
@@ -163,10 +144,11 @@ seal_segment(struct journal *j, struct spool *sp, struct segment *s, struct seal
 	int err = segment_number(j, s, now, &id);
 
 	if (!err)
-		err = seal_encode(s, m, &body, &len);
+		err = seal_encode(s, &body, &len);
 	if (!err)
 		err = spool_put(sp, &id, body, len);
 	CRASH_POINT("seal_after_put");
+	free(body);
 	if (!err)
 		err = journal_sealed(j, s);
 	stat_add(err ? STAT_SEAL_ERRORS : STAT_BATCHES_SEALED, 1);
@@ -184,8 +166,7 @@ is_wanted(struct journal *j, const struct segment *s, struct wall_ms now, enum s
 }
 
 static int
-seal_all(struct journal *j, struct spool *sp, struct seal_memory *m, struct wall_ms now,
-	 enum seal_why why)
+seal_all(struct journal *j, struct spool *sp, struct wall_ms now, enum seal_why why)
 {
 	struct segment *s;
 	int err = 0;
@@ -193,7 +174,7 @@ seal_all(struct journal *j, struct spool *sp, struct seal_memory *m, struct wall
 	journal_drop_empty(j);
 	while (!err && (s = journal_take_closed(j))) {
 		if (segment_is_numbered(s) || !segment_is_empty(s) || is_wanted(j, s, now, why))
-			err = seal_segment(j, sp, s, m, now);
+			err = seal_segment(j, sp, s, now);
 		else
 			err = journal_sealed(j, s);
 	}
@@ -201,8 +182,7 @@ seal_all(struct journal *j, struct spool *sp, struct seal_memory *m, struct wall
 }
 
 int
-seal_round(struct journal *j, struct spool *s, struct seal_memory *m, struct wall_ms now,
-	   enum seal_why why)
+seal_round(struct journal *j, struct spool *s, struct wall_ms now, enum seal_why why)
 {
 	int tries, rotated = 0, err = 0;
 
@@ -213,7 +193,7 @@ seal_round(struct journal *j, struct spool *s, struct seal_memory *m, struct wal
 	/* twice: sealing may free the segment that the rotation wanted */
 	for (tries = 0; tries < 2 && !err; tries++) {
 		rotated = journal_rotate(j, now, why != SEAL_TIME && tries == 0);
-		err = seal_all(j, s, m, now, why);
+		err = seal_all(j, s, now, why);
 		journal_tend(j, now);
 		if (!rotated)
 			break;

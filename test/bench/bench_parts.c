@@ -167,7 +167,6 @@ journal_round(const char *dir, bool ids)
 			 .batch_spool_max = 1 << 30};
 	struct journal_figures got;
 	struct journal_found found;
-	struct seal_memory memory = {.body = {NULL, 0}};
 	struct batch_id id;
 	struct segment *seg;
 	struct journal *j;
@@ -186,9 +185,9 @@ journal_round(const char *dir, bool ids)
 	must(segment_records(seg) == EVENTS ? 0 : -ENODATA, "one segment for all events");
 	got.record = bytes_used(seg) / EVENTS;
 	must(segment_number(j, seg, (struct wall_ms){T0 + HOUR_MS}, &id), "segment_number");
-	must(seal_encode(seg, &memory, &body, &len), "seal_encode");
+	must(seal_encode(seg, &body, &len), "seal_encode");
 	got.batch = (double)len / EVENTS;
-	seal_memory_free(&memory);
+	free(body);
 	must(journal_sealed(j, seg), "journal_sealed");
 	journal_close(j);
 	spool_close(s);

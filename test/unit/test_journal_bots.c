@@ -278,7 +278,6 @@ START_TEST(a_segment_of_bots_alone_becomes_a_batch_with_their_names)
 	struct reader dict;
 	struct text frame;
 	struct batch b;
-	struct seal_memory memory = {.body = {NULL, 0}};
 	char *body = NULL;
 	size_t len, n;
 
@@ -287,7 +286,7 @@ START_TEST(a_segment_of_bots_alone_becomes_a_batch_with_their_names)
 	count(j, SOURCE_DATAGRAM, "Bingbot");
 	journal_count(journal_writer(j, 0), at(0), SOURCE_DATAGRAM, REASON_BOT_USER_AGENT);
 	ck_assert_int_eq(journal_rotate(j, at(200), true), 0);
-	ck_assert_int_eq(seal_encode(closed(j), &memory, &body, &len), 0);
+	ck_assert_int_eq(seal_encode(closed(j), &body, &len), 0);
 	ck_assert_int_eq(batch_name_get((const uint8_t *)body, len, &name, &frame), 0);
 	n = ZSTD_decompress(doc, sizeof(doc), frame.at, frame.len);
 	ck_assert_int_eq(batch_decode(doc, n, &b), 0);
@@ -301,7 +300,7 @@ START_TEST(a_segment_of_bots_alone_becomes_a_batch_with_their_names)
 	ck_assert(text_is(bot.name, "Googlebot"));
 	ck_assert_uint_eq(b.meta.ledger.count[SOURCE_BEACON][REASON_BOT_USER_AGENT], 2);
 	ck_assert_uint_eq(b.meta.ledger.count[SOURCE_DATAGRAM][REASON_BOT_USER_AGENT], 2);
-	seal_memory_free(&memory);
+	free(body);
 	journal_close(j);
 }
 END_TEST

@@ -23,7 +23,6 @@ static char node_name[] = "web-1", sync_interval[] = "interval";
 static struct conf conf;
 static struct journal *journal;
 static struct spool *spool;
-static struct seal_memory memory; /* of all rounds between open_all and close_all */
 static unsigned writers;
 
 static void
@@ -39,7 +38,6 @@ open_all(int64_t ms)
 static void
 close_all(void)
 {
-	seal_memory_free(&memory);
 	journal_close(journal);
 	spool_close(spool);
 }
@@ -110,7 +108,7 @@ fill_segment(unsigned writer, int64_t ms)
 static int
 round_at(int64_t ms, enum seal_why why)
 {
-	return seal_round(journal, spool, &memory, at(ms), why);
+	return seal_round(journal, spool, at(ms), why);
 }
 
 struct opened { /* a batch out of the spool */
@@ -283,18 +281,8 @@ START_TEST(interval_is_not_closed_while_a_found_segment_of_it_waits)
 }
 END_TEST
 
-/* As another batch leaves it. */
-static void
-make_dirty(struct seal_memory *m)
-{
-	memset(m->arena.at, 0xa5, m->arena.bytes);
-	memset(m->document.at, 0xa5, m->document.bytes);
-	memset(m->body.at, 0xa5, m->body.bytes);
-}
-
 START_TEST(crash_between_number_and_spool_makes_the_same_bytes_again)
 {
-	struct seal_memory own = {.body = {NULL, 0}};
 	char *before = NULL, *after = NULL;
 	size_t before_len, after_len;
 	struct segment *s;
@@ -308,9 +296,7 @@ START_TEST(crash_between_number_and_spool_makes_the_same_bytes_again)
 	journal_drop_empty(journal);
 	s = journal_take_closed(journal);
 	ck_assert_int_eq(segment_number(journal, s, at(1000), &id), 0);
-	ck_assert_int_eq(seal_encode(s, &own, &before, &before_len), 0);
-	make_dirty(&own);
-	ck_assert_int_eq(seal_encode(s, &own, &before, &before_len), 0);
+	ck_assert_int_eq(seal_encode(s, &before, &before_len), 0);
 	close_all(); /* dies before spool_put */
 	open_all(5000);
 	ck_assert_int_eq(round_at(6000, SEAL_TIME), 0);
@@ -319,32 +305,13 @@ START_TEST(crash_between_number_and_spool_makes_the_same_bytes_again)
 	ck_assert_uint_eq(id.seq, 1);
 	ck_assert_uint_eq(after_len, before_len);
 	ck_assert_mem_eq(after, before, before_len);
-	seal_memory_free(&own);
+	free(before);
 	free(after);
-}
-END_TEST
-
-START_TEST(memory_is_used_again_but_not_kept_for_far_smaller_batches)
-{
-	const void *first;
-	size_t large;
-
-	(void)fill_segment(0, 500);
-	ck_assert_int_eq(round_at(510, SEAL_TIME), 0);
-	first = memory.arena.at;
-	large = memory.arena.bytes;
-	(void)fill_segment(0, 520);
-	ck_assert_int_eq(round_at(530, SEAL_TIME), 0);
-	ck_assert_ptr_eq(memory.arena.at, first);
-	ck_assert_uint_eq(memory.arena.bytes, large);
-	ck_assert_int_eq(round_at(540, SEAL_FLUSH), 0); /* one event alone */
-	ck_assert_uint_lt(memory.arena.bytes, large / 4);
 }
 END_TEST
 
 START_TEST(crash_between_spool_and_release_makes_no_second_batch)
 {
-	struct seal_memory own = {.body = {NULL, 0}};
 	char *body = NULL;
 	struct segment *s;
 	struct batch_id id;
@@ -355,9 +322,9 @@ START_TEST(crash_between_spool_and_release_makes_no_second_batch)
 	journal_drop_empty(journal);
 	s = journal_take_closed(journal);
 	ck_assert_int_eq(segment_number(journal, s, at(1000), &id), 0);
-	ck_assert_int_eq(seal_encode(s, &own, &body, &len), 0);
+	ck_assert_int_eq(seal_encode(s, &body, &len), 0);
 	ck_assert_int_eq(spool_put(spool, &id, body, len), 0);
-	seal_memory_free(&own);
+	free(body);
 	close_all(); /* dies before journal_sealed */
 	open_all(5000);
 	ck_assert_int_eq(round_at(6000, SEAL_STOP), 0);
@@ -583,7 +550,6 @@ main(void)
 	tcase_add_test(c, stop_without_events_makes_no_batch);
 	tcase_add_test(c, interval_is_not_closed_while_a_found_segment_of_it_waits);
 	tcase_add_test(c, crash_between_number_and_spool_makes_the_same_bytes_again);
-	tcase_add_test(c, memory_is_used_again_but_not_kept_for_far_smaller_batches);
 	tcase_add_test(c, crash_between_spool_and_release_makes_no_second_batch);
 	tcase_add_test(c, full_spool_keeps_segments_and_their_numbers_until_there_is_room);
 	tcase_add_test(c, flush_with_few_segments_closes_every_writer);
