@@ -213,6 +213,24 @@ check_dir(const struct user *u, const char *dir, char ret_fault[PRIVILEGES_FAULT
 	return err;
 }
 
+/* For good, once root has made what is root's to make. */
+static int
+stay(const struct user *u, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
+{
+	int err = 0;
+
+	if (privileges_are_root()) {
+		err = become(u, ret_fault);
+		if (!err)
+			err = prove(u, ret_fault);
+	}
+	if (!err)
+		err = give_up_capabilities(ret_fault);
+	if (!err)
+		err = check_dir(u, dir, ret_fault);
+	return err;
+}
+
 int
 privileges_drop(const char *user, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
 {
@@ -228,16 +246,27 @@ privileges_drop(const char *user, const char *dir, char ret_fault[PRIVILEGES_FAU
 		return fault(ret_fault, -EPERM,
 			     "only root can become user \"%.64s\"; start as root, or as that user",
 			     user);
-	if (privileges_are_root()) {
+	if (privileges_are_root())
 		err = make_dir_for(&u, dir, ret_fault);
-		if (!err)
-			err = become(&u, ret_fault);
-		if (!err)
-			err = prove(&u, ret_fault);
-	}
-	if (!err)
-		err = give_up_capabilities(ret_fault);
-	if (!err)
-		err = check_dir(&u, dir, ret_fault);
-	return err;
+	return err ? err : stay(&u, dir, ret_fault);
+}
+
+int
+privileges_drop_to_owner(const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
+{
+	char strings[PASSWD_MAX];
+	struct passwd entry, *found = NULL;
+	struct stat st;
+	struct user u;
+	int err;
+
+	if (!privileges_are_root() || stat(dir, &st) < 0 || st.st_uid == 0)
+		return 0;
+	err = getpwuid_r(st.st_uid, &entry, strings, sizeof(strings), &found);
+	if (!found)
+		return fault(ret_fault, err ? -err : -ENOENT,
+			     "%.256s belongs to user id %u, which has no name; start this as it",
+			     dir, (unsigned)st.st_uid);
+	u = (struct user){entry.pw_name, entry.pw_uid, entry.pw_gid};
+	return stay(&u, dir, ret_fault);
 }

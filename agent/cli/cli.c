@@ -187,6 +187,24 @@ cli_become_user(const struct cli *cli)
 	return err;
 }
 
+/* What root's command writes must be of the user that `run` is: the settings' one, or, where those
+ * leave it to a service manager, the owner of what is there. */
+static int
+become_user_of_run(const struct cli *cli)
+{
+	const struct conf *c = cli->conf;
+	bool central = cli->program == CONF_CENTRAL;
+	char why[PRIVILEGES_FAULT_MAX];
+	int err;
+
+	if (central ? c->central_user[0] : c->node_user[0])
+		return cli_become_user(cli);
+	err = privileges_drop_to_owner(central ? c->central_data_dir : c->node_state_dir, why);
+	if (err)
+		cli_fail(cli, "%s", why);
+	return err;
+}
+
 static int
 run_command(struct cli *cli)
 {
@@ -204,9 +222,8 @@ run_command(struct cli *cli)
 	c = cli->conf;
 	log_init(cli->program_name, log_level_of(cli->program == CONF_CENTRAL ? c->central_log_level
 									      : c->node_log_level));
-	/* whatever another command writes must be the user's as well; only root can see to that */
 	if (strcmp(cli->command->name, "run") == 0 || !privileges_are_root() ||
-	    cli_become_user(cli) == 0)
+	    become_user_of_run(cli) == 0)
 		code = cli->command->run(cli);
 	conf_free(cli->conf);
 	return code;

@@ -55,7 +55,8 @@ const char *cli_take_value(struct cli *cli, const char *name, bool *ret_bad);
 bool cli_args_are(const struct cli *cli, size_t min, size_t max);
 
 /* Becomes the user that the settings name (privileges.h). `run` calls it when its sockets are open;
- * for other commands that root starts cli_main has done it. 0, or a sentence on standard error and
+ * for other commands that root starts cli_main has done it, or without such a setting has
+ * become the owner of the program's directory. 0, or a sentence on standard error and
  * -errno. */
 int cli_become_user(const struct cli *cli);
 

@@ -169,6 +169,26 @@ def test_other_commands_that_root_starts_leave_files_of_the_user(open_farm):
     central.start()
 
 
+def test_other_commands_that_root_starts_leave_files_of_who_runs_the_program(open_farm):
+    """As with systemd's User=, which the settings do not know."""
+    central = open_farm.central()
+    plain = central.command
+    central.data_dir.mkdir()
+    shutil.chown(central.data_dir, USER)
+    shutil.chown(central.directory, USER)
+    become = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups"]
+    central.command = lambda word, *more: [*(become if word == "run" else []), *plain(word, *more)]
+    central.start()
+    assert central.add_node("web-1")
+    assert central.api("nodes")
+    central.run("verify")
+    central.run("retain")
+    central.stop()
+    central.run("rebuild")
+    assert {p.owner() for p in [central.data_dir, *central.data_dir.rglob("*")]} == {USER}
+    central.start()
+
+
 @pytest.mark.parametrize("which", ["the directory", "something in it"])
 def test_a_directory_of_somebody_else_is_refused_with_what_to_do(open_farm, which):
     agent = open_farm.agent("web-1", node={"user": USER})
