@@ -79,7 +79,10 @@ follow(struct cli *cli, json_t *state, struct cli_progress *bar)
 	result = (int)json_integer_value(json_object_get(state, "result"));
 	if (!result)
 		return state;
-	cli_fail(cli, "%s failed: %s", bar->what, strerror(-result));
+	cli_fail(cli, "%s failed: %s%s", bar->what, strerror(-result),
+		 result == -EROFS || result == -EACCES || result == -ENOENT
+		     ? "; the running central writes it, where its unit and user let it write"
+		     : "");
 	json_decref(state);
 	return NULL;
 }
@@ -281,6 +284,19 @@ backup_stopped(struct cli *cli, const char *dir)
 	return err ? cli_fail(cli, "%s: no backup: %s", dir, strerror(-err)) : CLI_OK;
 }
 
+/* A central with a /tmp of its own (PrivateTmp= of its unit) writes where nobody finds it. */
+static int
+see_backup(struct cli *cli, const char *dir)
+{
+	char path[PATH_MAX + sizeof("/BACKUP")];
+
+	snprintf(path, sizeof(path), "%s/BACKUP", dir);
+	if (access(path, F_OK) < 0)
+		return cli_fail(cli, "no backup: the running central has another %s than this one",
+				dir);
+	return CLI_OK;
+}
+
 static int
 backup_to(struct cli *cli, const char *dir)
 {
@@ -292,8 +308,10 @@ backup_to(struct cli *cli, const char *dir)
 	if (!running)
 		return backup_stopped(cli, dir);
 	state = ask_for(cli, "backup", dir);
+	if (!state)
+		return CLI_FAILED;
 	json_decref(state);
-	return state ? CLI_OK : CLI_FAILED;
+	return see_backup(cli, dir);
 }
 
 int

@@ -189,6 +189,22 @@ def test_other_commands_that_root_starts_leave_files_of_who_runs_the_program(ope
     central.start()
 
 
+def test_a_backup_that_only_the_central_sees_is_called_none(open_farm):
+    """As with systemd's PrivateTmp=."""
+    central = open_farm.central()
+    shared, own = open_farm.directory / "shared", open_farm.directory / "tmp"
+    own.mkdir()
+    mount = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {own} && exec "$@"', "sh"]
+    if subprocess.run([*mount, "true"], check=False).returncode:
+        pytest.skip("may not mount here")
+    plain = central.command
+    central.command = lambda word, *more: [*(mount if word == "run" else []), *plain(word, *more)]
+    central.start()
+    assert "backed up" in central.run("backup", str(shared)).stdout
+    done = central.run("backup", str(own), check=False)
+    assert done.returncode == 1 and "has another" in done.stderr
+
+
 @pytest.mark.parametrize("which", ["the directory", "something in it"])
 def test_a_directory_of_somebody_else_is_refused_with_what_to_do(open_farm, which):
     agent = open_farm.agent("web-1", node={"user": USER})
