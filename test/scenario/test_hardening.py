@@ -92,6 +92,18 @@ def test_the_units_leave_little_to_a_program_that_was_taken_over(tmp_path, name)
     assert re.search(r"Overall exposure level for .*: [01]\.\d|: 2\.0", done.stdout)
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_units_give_no_program_what_root_reads(name):
+    """ConfigurationDirectory= would: made by a first start it is the service's user's, and LoadCredential=
+    follows links there as root."""
+    text = (ROOT / "packaging" / "systemd" / f"{name}.service").read_text()
+    assert "/etc/footfall/" in text
+    given = re.findall(r"^(?:ConfigurationDirectory|ReadWritePaths|BindPaths)=.*", text, re.M)
+    assert not given
+    dirs = re.findall(r"^(?:State|Cache|Logs|Runtime)Directory=(.*)", text, re.M)
+    assert dirs and all(re.fullmatch(r"footfall(-\w+)?", d) for d in " ".join(dirs).split())
+
+
 # Becomes a user without rights, loads systemd's own filter and goes on as the program
 CONFINED = """
 import ctypes, os, sys
