@@ -104,6 +104,16 @@ def test_the_units_give_no_program_what_root_reads(name):
     assert dirs and all(re.fullmatch(r"footfall(-\w+)?", d) for d in " ".join(dirs).split())
 
 
+def test_the_sockets_need_no_address_to_be_there():
+    """At boot sockets come before addresses, and systemd tries no bind again: the service would fail with it."""
+    units = sorted((ROOT / "packaging" / "systemd").glob("*.socket"))
+    assert len(units) == 3
+    for unit in units:
+        section = unit.read_text().split("[Socket]")[1].split("[Install]")[0]
+        assert re.search(r"^Listen(Stream|Datagram)=", section, re.M)
+        assert re.search(r"^FreeBind=true$", section, re.M), unit.name
+
+
 # Becomes a user without rights, loads systemd's own filter and goes on as the program
 CONFINED = """
 import ctypes, os, sys
