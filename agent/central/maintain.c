@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -119,6 +120,9 @@ maintain_start(struct maintain *m, enum maintain_job job, const char *dir)
 
 	if (job == MAINTAIN_BACKUP && (!dir || dir[0] != '/' || strlen(dir) >= sizeof(m->dir)))
 		return -EINVAL;
+	/* made here it would be one that only this process may see (PrivateTmp= of its unit) */
+	if (job == MAINTAIN_BACKUP && access(dir, F_OK) < 0)
+		return -errno;
 	pthread_mutex_lock(&m->lock);
 	err = m->state.running ? -EBUSY : start(m, job, dir);
 	pthread_mutex_unlock(&m->lock);

@@ -20,7 +20,8 @@ void maintain_free(struct maintain *m);
 
 enum maintain_job { MAINTAIN_NONE, MAINTAIN_BACKUP, MAINTAIN_RETAIN };
 
-/* dir: absolute, for a backup. 0, -EBUSY while one runs, -EINVAL, or -errno. */
+/* dir: absolute and there, for a backup. 0, -EBUSY while one runs, -EINVAL, or -errno: -ENOENT or
+ * -EACCES for a dir that this process does not see. */
 int maintain_start(struct maintain *m, enum maintain_job job, const char *dir);
 
 struct maintain_state {

@@ -59,6 +59,12 @@ web_serve_maintain(void *ctx, struct http_request *r, struct http_answer *a)
 		http_answer_error(a, 409, "a backup or a retain is running already");
 	else if (err == -EINVAL)
 		http_answer_error(a, 400, "job must be backup, with an absolute dir, or retain");
+	else if (err == -ENOENT || err == -EACCES)
+		http_answer_error(
+		    a, 400,
+		    "the running central, which writes the copy, does not see that "
+		    "directory (%s); its unit may give it a /tmp or a /home of its own",
+		    strerror(-err));
 	else if (err)
 		http_answer_error(a, 503, "not started: %s", strerror(-err));
 	else

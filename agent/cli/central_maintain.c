@@ -80,7 +80,7 @@ follow(struct cli *cli, json_t *state, struct cli_progress *bar)
 	if (!result)
 		return state;
 	cli_fail(cli, "%s failed: %s%s", bar->what, strerror(-result),
-		 result == -EROFS || result == -EACCES || result == -ENOENT
+		 strcmp(bar->what, "backup") == 0 && (result == -EROFS || result == -EACCES)
 		     ? "; the running central writes it, where its unit and user let it write"
 		     : "");
 	json_decref(state);
@@ -166,11 +166,14 @@ remove_tree(const char *path)
 static int
 verify_copy(struct cli *cli, char *copy)
 {
-	json_t *state = ask_for(cli, "backup", copy);
 	struct conf conf = *cli->conf;
-	int code = CLI_FAILED, err;
+	int code = CLI_FAILED, err = file_make_dir(copy);
 	struct store *s;
+	json_t *state;
 
+	if (err)
+		return cli_fail(cli, "%s: %s", copy, strerror(-err));
+	state = ask_for(cli, "backup", copy);
 	if (!state)
 		return CLI_FAILED;
 	json_decref(state);
@@ -284,7 +287,8 @@ backup_stopped(struct cli *cli, const char *dir)
 	return err ? cli_fail(cli, "%s: no backup: %s", dir, strerror(-err)) : CLI_OK;
 }
 
-/* A central with a /tmp of its own (PrivateTmp= of its unit) writes where nobody finds it. */
+/* A central with a /tmp of its own (PrivateTmp= of its unit) may have the directory there, too, and
+ * writes where nobody finds it. */
 static int
 see_backup(struct cli *cli, const char *dir)
 {

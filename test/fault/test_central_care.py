@@ -6,6 +6,10 @@ under load comes back, verifies, and counting goes on exactly once.
 """
 
 import datetime
+import errno
+import fcntl
+import http.server
+import json
 import os
 import re
 import shutil
@@ -307,6 +311,38 @@ def test_a_retain_killed_at_any_step_is_ended_by_the_next(
     hours = central.api("series", grain="hour", from_=days_ago(day, 120), to=day)["points"]
     assert hours[0]["views"] is None
     assert sum(point["total_views"] or 0 for point in hours) == 10
+
+
+class Denied(http.server.BaseHTTPRequestHandler):
+    """What a central answers whose job was denied something, which takes a broken machine."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = json.dumps({"running": False, "result": -errno.EACCES}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("job", ["backup", "retain"])
+def test_only_a_backup_that_failed_speaks_of_where_the_central_may_write(farm, job):
+    central = farm.central()
+    data = central.data_dir
+    data.mkdir()
+    with http.server.HTTPServer(("127.0.0.1", 0), Denied) as server, open(data / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (data / "listen").write_text(f"central=127.0.0.1:{server.server_port}\n")
+        (data / "local.token").touch(mode=0o600)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        arguments = [str(farm.directory / "copy")] if job == "backup" else []
+        done = central.run(job, *arguments, check=False)
+        server.shutdown()
+    assert done.returncode == 1 and f"{job} failed: Permission denied" in done.stderr
+    assert ("let it write" in done.stderr) == (job == "backup")
 
 
 def test_only_the_command_line_may_ask_for_maintenance(farm):

@@ -189,8 +189,9 @@ def test_other_commands_that_root_starts_leave_files_of_who_runs_the_program(ope
     central.start()
 
 
-def test_a_backup_that_only_the_central_sees_is_called_none(open_farm):
-    """As with systemd's PrivateTmp=."""
+def test_a_backup_that_only_the_central_would_see_is_refused(open_farm):
+    """As with systemd's PrivateTmp=: where the central sees no such directory it copies nothing, and what it
+    writes into another one of that name is called none."""
     central = open_farm.central()
     shared, own = open_farm.directory / "shared", open_farm.directory / "tmp"
     own.mkdir()
@@ -200,7 +201,13 @@ def test_a_backup_that_only_the_central_sees_is_called_none(open_farm):
     plain = central.command
     central.command = lambda word, *more: [*(mount if word == "run" else []), *plain(word, *more)]
     central.start()
+    inside = pathlib.Path(f"/proc/{central.process.pid}/root{own}")
     assert "backed up" in central.run("backup", str(shared)).stdout
+    before = set(inside.iterdir())
+    for _ in range(2):
+        done = central.run("backup", str(own / "today"), check=False)
+        assert done.returncode == 1 and "does not see that directory" in done.stderr
+        assert set(inside.iterdir()) == before
     done = central.run("backup", str(own), check=False)
     assert done.returncode == 1 and "has another" in done.stderr
 
