@@ -215,7 +215,7 @@ check_dir(const struct user *u, const char *dir, char ret_fault[PRIVILEGES_FAULT
 
 /* For good, once root has made what is root's to make. */
 static int
-stay(const struct user *u, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
+stay(const struct user *u, char ret_fault[PRIVILEGES_FAULT_MAX])
 {
 	int err = 0;
 
@@ -224,11 +224,7 @@ stay(const struct user *u, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX]
 		if (!err)
 			err = prove(u, ret_fault);
 	}
-	if (!err)
-		err = give_up_capabilities(ret_fault);
-	if (!err)
-		err = check_dir(u, dir, ret_fault);
-	return err;
+	return err ? err : give_up_capabilities(ret_fault);
 }
 
 int
@@ -248,7 +244,9 @@ privileges_drop(const char *user, const char *dir, char ret_fault[PRIVILEGES_FAU
 			     user);
 	if (privileges_are_root())
 		err = make_dir_for(&u, dir, ret_fault);
-	return err ? err : stay(&u, dir, ret_fault);
+	if (!err)
+		err = stay(&u, ret_fault);
+	return err ? err : check_dir(&u, dir, ret_fault);
 }
 
 int
@@ -268,5 +266,5 @@ privileges_drop_to_owner(const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
 			     "%.256s belongs to user id %u, which has no name; start this as it",
 			     dir, (unsigned)st.st_uid);
 	u = (struct user){entry.pw_name, entry.pw_uid, entry.pw_gid};
-	return stay(&u, dir, ret_fault);
+	return stay(&u, ret_fault);
 }

@@ -28,8 +28,8 @@ bool privileges_are_root(void);
 int privileges_drop(const char *user, const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX]);
 
 /* The same for a command that root starts beside a program that somebody else runs, as a service
- * manager does: the user is the owner of `dir`. Without root, or with a `dir` that is missing or
- * root's, nothing happens. */
+ * manager does: the user is the owner of `dir`, whoever has what stands in it (a volume has root's
+ * lost+found). Without root, or with a `dir` that is missing or root's, nothing happens. */
 int privileges_drop_to_owner(const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX]);
 
 #endif
