@@ -268,3 +268,21 @@ privileges_drop_to_owner(const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX])
 	u = (struct user){entry.pw_name, entry.pw_uid, entry.pw_gid};
 	return stay(&u, ret_fault);
 }
+
+const char *
+privileges_strerror(int err, char text[PRIVILEGES_ERROR_MAX])
+{
+	char strings[PASSWD_MAX];
+	struct passwd entry, *found = NULL;
+
+	if (err != -EACCES)
+		return strerror(-err);
+	(void)getpwuid_r(geteuid(), &entry, strings, sizeof(strings), &found);
+	if (found)
+		snprintf(text, PRIVILEGES_ERROR_MAX, "%s to user \"%.64s\"", strerror(-err),
+			 entry.pw_name);
+	else
+		snprintf(text, PRIVILEGES_ERROR_MAX, "%s to user id %u", strerror(-err),
+			 (unsigned)geteuid());
+	return text;
+}

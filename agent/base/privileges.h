@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #define PRIVILEGES_FAULT_MAX 512
+#define PRIVILEGES_ERROR_MAX 128
 
 /* For the whole process (PR_SET_NO_NEW_PRIVS). First thing in main; cannot fail on Linux 3.5
  * or newer. */
@@ -31,5 +32,9 @@ int privileges_drop(const char *user, const char *dir, char ret_fault[PRIVILEGES
  * manager does: the user is the owner of `dir`, whoever has what stands in it (a volume has root's
  * lost+found). Without root, or with a `dir` that is missing or root's, nothing happens. */
 int privileges_drop_to_owner(const char *dir, char ret_fault[PRIVILEGES_FAULT_MAX]);
+
+/* strerror(-err), and of -EACCES to whom: a command that root started is another user by then. It
+ * stands in `text`, or is constant. */
+const char *privileges_strerror(int err, char text[PRIVILEGES_ERROR_MAX]);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/privileges.h"
 #include "central/maintain.h"
 #include "cli/central_client.h"
 #include "cli/cli_progress.h"
@@ -274,6 +275,7 @@ central_rebuild(struct cli *cli)
 static int
 backup_stopped(struct cli *cli, const char *dir)
 {
+	char text[PRIVILEGES_ERROR_MAX];
 	struct cli_progress bar;
 	struct store *s;
 	int err;
@@ -284,7 +286,8 @@ backup_stopped(struct cli *cli, const char *dir)
 	err = store_backup(s, dir, &(struct store_progress){cli_progress_tell, &bar});
 	cli_progress_end(&bar);
 	store_close(s);
-	return err ? cli_fail(cli, "%s: no backup: %s", dir, strerror(-err)) : CLI_OK;
+	return err ? cli_fail(cli, "%s: no backup: %s", dir, privileges_strerror(err, text))
+		   : CLI_OK;
 }
 
 /* A central with a /tmp of its own (PrivateTmp= of its unit) may have the directory there, too, and
@@ -321,7 +324,7 @@ backup_to(struct cli *cli, const char *dir)
 int
 central_backup(struct cli *cli)
 {
-	char dir[PATH_MAX];
+	char dir[PATH_MAX], text[PRIVILEGES_ERROR_MAX];
 	int err;
 
 	if (!cli_args_are(cli, 1, 1))
@@ -330,7 +333,8 @@ central_backup(struct cli *cli)
 		return CLI_FAILED;
 	err = file_make_dir(cli->arg[0]); /* the running central has another working directory */
 	if (err || !realpath(cli->arg[0], dir))
-		return cli_fail(cli, "%s: %s", cli->arg[0], strerror(err ? -err : errno));
+		return cli_fail(cli, "%s: %s", cli->arg[0],
+				privileges_strerror(err ? err : -errno, text));
 	if (backup_to(cli, dir))
 		return CLI_FAILED;
 	printf("backed up to %s\n", dir);
@@ -340,6 +344,7 @@ central_backup(struct cli *cli)
 int
 central_restore(struct cli *cli)
 {
+	char text[PRIVILEGES_ERROR_MAX];
 	struct cli_progress bar;
 	int err;
 
@@ -354,7 +359,8 @@ central_restore(struct cli *cli)
 	if (err == -EEXIST)
 		return cli_fail(cli, "%s holds a store already", cli->conf->central_data_dir);
 	if (err)
-		return cli_fail(cli, "%s: not restored: %s", cli->arg[0], strerror(-err));
+		return cli_fail(cli, "%s: not restored: %s", cli->arg[0],
+				privileges_strerror(err, text));
 	printf("restored from %s\n", cli->arg[0]);
 	return verify_stopped(cli);
 }

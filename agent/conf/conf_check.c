@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/privileges.h"
 #include "base/socket.h"
 #include "conf/option.h"
 
@@ -317,7 +318,7 @@ check_file(const struct conf *c, enum option_id id, bool secret, FILE *faults)
 {
 	const struct option *o = &conf_options[id];
 	const char *path = option_text(c, id);
-	char *bytes = NULL;
+	char *bytes = NULL, text[PRIVILEGES_ERROR_MAX];
 	size_t len;
 	int err;
 
@@ -331,7 +332,9 @@ check_file(const struct conf *c, enum option_id id, bool secret, FILE *faults)
 	if (!err)
 		return 0;
 	fprintf(faults, "%s.%s: %s: %s; allowed is a %s\n", conf_sections[o->section].name, o->key,
-		path, err == -EPERM ? "others than its owner may read it" : strerror(-err),
+		path,
+		err == -EPERM ? "others than its owner may read it"
+			      : privileges_strerror(err, text),
 		secret ? "readable file of mode 0600" : "readable file");
 	return 1;
 }

@@ -191,6 +191,26 @@ def test_other_commands_that_root_starts_leave_files_of_who_runs_the_program(ope
     central.start()
 
 
+def test_what_root_s_command_may_not_read_is_denied_to_whom_it_became(open_farm):
+    secret = open_farm.directory / "secret"  # root's alone, as the unit's token and an operator's backups
+    secret.mkdir(mode=0o700)
+    (secret / "token").touch(mode=0o600)
+    denied = f'Permission denied to user "{USER}"'
+    agent = open_farm.agent("web-1", forward={"token_file": secret / "token"})
+    assert agent.run("check").returncode == 0  # nobody runs it yet
+    agent.state_dir.mkdir()
+    shutil.chown(agent.state_dir, USER)
+    done = agent.run("check", check=False)
+    assert done.returncode == 1 and denied in done.stderr
+    agent.run("check", "-o", "forward.token_file=")
+    central = open_farm.central()
+    central.data_dir.mkdir()
+    shutil.chown(central.data_dir, USER)
+    for command in ("restore", "backup"):
+        done = central.run(command, str(secret / "backup"), check=False)
+        assert done.returncode == 1 and denied in done.stderr, (command, done.stderr)
+
+
 def test_a_backup_that_only_the_central_would_see_is_refused(open_farm):
     """As with systemd's PrivateTmp=: where the central sees no such directory it copies nothing, and what it
     writes into another one of that name is called none."""
