@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ import uuid
 
 import pytest
 
-from farm import PATIENCE, BROWSER, midday_zone, request, today_in, wait_for
+from farm import BIN, PATIENCE, ROOT, BROWSER, midday_zone, request, today_in, wait_for
 
 USER = "nobody"  # every system has it, and nothing belongs to it
 ZONE = midday_zone()
@@ -209,6 +210,29 @@ def test_what_root_s_command_may_not_read_is_denied_to_whom_it_became(open_farm)
     for command in ("restore", "backup"):
         done = central.run(command, str(secret / "backup"), check=False)
         assert done.returncode == 1 and denied in done.stderr, (command, done.stderr)
+
+
+def test_a_reload_is_checked_with_what_the_unit_starts_with(open_farm):
+    """The token of the unit is a credential: what the settings say of it may be root's."""
+    unit = (ROOT / "packaging" / "systemd" / "footfall-agent.service").read_text()
+    assert "forward.token_file=%d/token" in re.search(r"^ExecStart=(.*)", unit, re.M)[1]
+    token = open_farm.directory / "token"
+    token.touch(mode=0o600)
+    agent = open_farm.agent("web-1", forward={"token_file": token})
+    words = re.search(r"^ExecReload=@bindir@/(.* check .*)", unit, re.M)[1].split()
+    words = [str(agent.conf) if w == "/etc/footfall/agent.conf" else w for w in words]
+
+    def check():
+        return subprocess.run(
+            [BIN / words[0], *words[1:]], capture_output=True, text=True, check=False,
+            user=USER, group="nogroup", extra_groups=[],
+        )
+
+    done = check()
+    assert done.returncode == 0, done.stderr
+    agent.sections["admit"]["rate"] = "much"
+    agent.write_conf()
+    assert check().returncode == 1
 
 
 def test_a_backup_that_only_the_central_would_see_is_refused(open_farm):
