@@ -201,7 +201,8 @@ install: all
 	for part in agent/node/bot_sources/node_modules/crawler-user-agents agent/node/bot_sources/node_modules/isbot \
 			dashboards/web/node_modules/preact dashboards/web/node_modules/uplot; do \
 		install -m 644 $$part/LICENSE $(DESTDIR)$(PREFIX)/share/doc/footfall/LICENSE.$${part##*/} || exit 1; done
-	install -d $(DESTDIR)/etc/footfall $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	test -d $(DESTDIR)/etc/footfall || install -d $(DESTDIR)/etc/footfall
+	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	for unit in packaging/systemd/*.service packaging/systemd/*.socket; do \
 		sed 's,@bindir@,$(PREFIX)/bin,' $$unit >$(DESTDIR)$(UNITS)/$${unit##*/} || exit 1; done
 	install -m 644 packaging/systemd/footfall.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/footfall.conf

@@ -3,7 +3,8 @@
 Proves: position-independent, relocations read-only before main, no executable stack, stack protector
 and fortified library calls in, no path of the build machine to load from, and landing pads for indirect
 branches in every object of ours where the machine has them (the C library's own start files have none,
-so that the linked program is not marked as a whole); and how little the systemd units leave open.
+so that the linked program is not marked as a whole); how little the systemd units leave open;
+and that an installation leaves what is the operator's.
 """
 
 import ctypes
@@ -102,6 +103,21 @@ def test_the_units_give_no_program_what_root_reads(name):
     assert not given
     dirs = re.findall(r"^(?:State|Cache|Logs|Runtime)Directory=(.*)", text, re.M)
     assert dirs and all(re.fullmatch(r"footfall(-\w+)?", d) for d in " ".join(dirs).split())
+
+
+@pytest.mark.parametrize("mode", [0o700, None])
+def test_an_install_leaves_the_settings_directory_as_the_operator_has_it(tmp_path, mode):
+    settings = tmp_path / "etc" / "footfall"
+    if mode:
+        settings.mkdir(parents=True)
+        settings.chmod(mode)
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    subprocess.run(  # what was built is installed, whatever is newer
+        ["make", "-s", "-o", "all", "install", f"B={BIN}", f"DESTDIR={tmp_path}", "PREFIX=/usr"],
+        cwd=ROOT, env=env, capture_output=True, check=True,
+    )
+    assert settings.stat().st_mode & 0o777 == (mode or 0o755)
+    assert (tmp_path / "usr/lib/systemd/system/footfall-agent.service").exists()
 
 
 def test_the_sockets_need_no_address_to_be_there():
