@@ -65,7 +65,7 @@ START_TEST(metrics_name_kind_help_and_value)
 	char *text;
 
 	stat_set(STAT_SPOOL_BYTES, UINT64_MAX);
-	stat_set(STAT_UDP_DROPPED, 3);
+	stat_add(STAT_UDP_DROPPED, 3);
 	stat_verdict(SOURCE_BEACON, REASON_INVALID_JSON);
 	text = printed();
 	ck_assert(strstr(text, "# TYPE footfall_spool_bytes gauge\n"
