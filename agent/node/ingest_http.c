@@ -1,6 +1,7 @@
 #include "node/ingest_http_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/un.h>
@@ -247,20 +248,28 @@ send_at_once(int fd)
 }
 
 static int
+share(struct http_worker *w, const struct http_listener *l)
+{
+	int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+	int err = fd < 0 ? -errno : http_worker_add_door(w, fd, true, l->passed);
+
+	if (err && fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int
 start_worker(struct ingest_http *h, struct http_worker *w)
 {
-	const struct http_listener *l;
 	size_t i;
 	int err = rules_new(h->c, &w->rules);
 
 	w->statics = statics_new(&h->c->http_script_paths, h->c->http_demo);
 	if (!err && !w->statics)
 		err = -ENOMEM;
-	for (i = 0; !err && i < h->n_listeners; i++) {
-		l = &h->listener[i];
-		if (l->fd >= 0)
-			err = http_worker_add_door(w, l->fd, true, l->passed);
-	}
+	for (i = 0; !err && i < h->n_listeners; i++)
+		if (h->listener[i].fd >= 0)
+			err = share(w, &h->listener[i]);
 	for (i = 0; !err && i < w->n_doors; i++)
 		send_at_once(w->door[i].fd);
 	return err ? err : http_worker_start(w);

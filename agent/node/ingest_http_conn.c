@@ -61,6 +61,8 @@ conn_close(struct http_worker *w, struct http_conn *k)
 		k->next->prev = k->prev;
 	k->next = w->free_conn;
 	w->free_conn = k;
+	if (k->dealt)
+		epoll_ctl(w->epoll, EPOLL_CTL_DEL, k->fd, NULL);
 	close(k->fd);
 	peer_limit_leave(w->http->peers, &k->peer.sa);
 	atomic_fetch_sub(&w->n_open, 1);
@@ -353,7 +355,7 @@ http_conn_event(struct http_worker *w, struct http_conn *k, uint32_t events)
 /* -- the beginning -- */
 
 void
-http_conn_open(struct http_worker *w, int fd, const union http_peer *peer)
+http_conn_open(struct http_worker *w, int fd, const union http_peer *peer, bool dealt)
 {
 	struct http_conn *k = w->free_conn;
 
@@ -364,6 +366,7 @@ http_conn_open(struct http_worker *w, int fd, const union http_peer *peer)
 	*k = (struct http_conn){.source = HTTP_CONN,
 				.fd = fd,
 				.peer = *peer,
+				.dealt = dealt,
 				.since_ms = w->now_ms,
 				.idle_since_ms = w->now_ms,
 				.deadline_ms = w->now_ms + w->http->c->http_request_timeout,

@@ -1,8 +1,8 @@
 /* ingest_http_private.h -- what the files of ingest_http share.
  *
  * ingest_http.c opens, starts and stops; ingest_http_worker.c is a worker's loop, its doors and its
- * clock; ingest_http_conn.c moves a connection's bytes; ingest_http_request.c turns a request into
- * an answer.
+ * clock; ingest_http_mail.c what others send it; ingest_http_conn.c moves a connection's bytes;
+ * ingest_http_request.c turns a request into an answer.
  *
  * Threads:  see struct http_worker.
  * Memory:   see ingest_http.h.
@@ -12,6 +12,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
@@ -65,6 +66,7 @@ struct http_conn {
 	int fd;
 	union http_peer peer;
 	enum http_state state;
+	bool dealt;    /* out by another worker, whose copy may outlive ours for a moment */
 	bool asked;    /* a request has been answered, or begun to be */
 	bool busy;     /* from a request's first byte to the last one of its answer */
 	bool begun;    /* its head was judged, its body is awaited */
@@ -97,15 +99,10 @@ struct http_turn {
 /* A listening socket in a worker's epoll. */
 struct http_door {
 	enum http_source source;
-	int fd;
+	int fd;      /* the worker's own; the socket may have others */
 	bool shared; /* with the other workers */
 	bool passed; /* what waits there waits for the next process */
 	bool closed; /* for a moment: no place, or no descriptor */
-};
-
-struct http_mail { /* a connection that another worker accepted; or fd -1: look up */
-	int fd;
-	union http_peer peer;
 };
 
 struct http_worker {
@@ -114,10 +111,14 @@ struct http_worker {
 	struct admit_worker *admit;
 	struct statics *statics;
 	pthread_t thread;
-	bool runs;
-	int epoll, mail_in;  /* mail_in: read here */
+	bool runs, has_run;
+	bool apart;         /* has a table of descriptors of its own */
+	int epoll, mail_in; /* once it runs, its own: nobody else uses or closes them */
+	int *own;           /* what it keeps of the process's descriptors */
+	size_t n_own;
+	sem_t has_begun;
 	size_t room, stride; /* of a buffer: what it takes in; from one to the next */
-	/* any thread: writes of whole letters */
+	/* any thread, by ingest_http_mail.c */
 	int mail_out;
 	/* owner only */
 	enum http_source mail;
@@ -159,7 +160,7 @@ enum http_phase {
 
 struct http_listener {
 	struct socket_address address;
-	int fd;      /* shared by the workers; -1: they have one each */
+	int fd;      /* of a socket that the workers share; -1: they have one each */
 	bool passed; /* by the service manager, who holds it as well */
 };
 
@@ -183,24 +184,36 @@ struct ingest_http {
 
 /* -- ingest_http_worker.c -- */
 
-/* The worker's own listening sockets, and its share in the others', come by http_worker_add_door
- * before it starts. All 0 or -errno. */
+/* The worker's own listening sockets, and descriptors of its own for those that are shared, come by
+ * http_worker_add_door before it starts, and are closed by it. All 0 or -errno. */
 int http_worker_init(struct http_worker *w);
 int http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed);
 int http_worker_start(struct http_worker *w);
-void http_worker_wake(struct http_worker *w);
 /* What one wake-up brought, each connection at most once. No verdict waits afterwards: nothing else
  * meets HTTP_WAITS. */
 void http_worker_take(struct http_worker *w, const struct epoll_event *got, int n);
 void http_worker_join(struct http_worker *w);
 void http_worker_fini(struct http_worker *w);
 
+/* A connection that has a place of that worker's, and cannot be taken: any thread. */
+void http_conn_refuse(struct http_worker *to, const union http_peer *peer);
+
 void http_rules_free(struct http_rules *r);
+
+/* -- ingest_http_mail.c: any thread, but http_mail_read -- */
+
+int http_mail_open(struct http_worker *w);
+
+/* A connection for the worker, in a place of its own; fd is closed here. 0 or -errno: fd is still
+ * the caller's. */
+int http_mail_connection(struct http_worker *to, int fd, const union http_peer *peer);
+void http_worker_wake(struct http_worker *w);
+void http_mail_read(struct http_worker *w);
 
 /* -- ingest_http_conn.c -- */
 
 /* A connection that has a place; reads what has come already. */
-void http_conn_open(struct http_worker *w, int fd, const union http_peer *peer);
+void http_conn_open(struct http_worker *w, int fd, const union http_peer *peer, bool dealt);
 void http_conn_event(struct http_worker *w, struct http_conn *k, uint32_t events);
 
 /* Sends an answer, or the beginning of it; bytes: a->len, or a->head_len. */

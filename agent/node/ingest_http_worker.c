@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "stats/stats.h"
 
@@ -86,20 +87,25 @@ is_welcome(struct http_worker *w, const union http_peer *peer)
 	return false;
 }
 
+/* Gives a connection's place back that was taken in vain. */
+void
+http_conn_refuse(struct http_worker *to, const union http_peer *peer)
+{
+	peer_limit_leave(to->http->peers, &peer->sa);
+	place_give(to);
+	stat_add(STAT_HTTP_FULL, 1);
+}
+
 /* To the worker whose place it has. */
 static void
 deal(struct http_worker *w, struct http_worker *to, int fd, const union http_peer *peer)
 {
-	struct http_mail letter = {fd, *peer};
-
 	if (to == w) {
-		http_conn_open(w, fd, peer);
-	} else if (write(to->mail_out, &letter, sizeof(letter)) != sizeof(letter)) {
-		/* it has stood still for a thousand letters */
+		http_conn_open(w, fd, peer, false);
+	} else if (http_mail_connection(to, fd, peer) < 0) {
+		/* it has stood still for some hundred letters */
 		close(fd);
-		peer_limit_leave(w->http->peers, &peer->sa);
-		place_give(to);
-		stat_add(STAT_HTTP_FULL, 1);
+		http_conn_refuse(to, peer);
 	}
 }
 
@@ -178,8 +184,8 @@ accept_some(struct http_worker *w, struct http_door *d)
 		;
 }
 
-/* For good. What waits at a door of our own would be reset, and is let in. One that is shared is
- * closed by whoever opened it. */
+/* For good. What waits there would be reset, and is let in, unless the service manager holds the
+ * door as well. */
 static void
 doors_end(struct http_worker *w)
 {
@@ -194,23 +200,9 @@ doors_end(struct http_worker *w)
 			epoll_ctl(w->epoll, EPOLL_CTL_DEL, d->fd, NULL);
 		while (!d->passed && accept_one(w, d))
 			;
-		if (!d->shared)
-			close(d->fd);
+		close(d->fd);
 		d->closed = true;
 		d->fd = -1;
-	}
-}
-
-static void
-read_mail(struct http_worker *w, bool open)
-{
-	struct http_mail letter;
-
-	while (read(w->mail_in, &letter, sizeof(letter)) == sizeof(letter)) {
-		if (letter.fd >= 0 && open)
-			http_conn_open(w, letter.fd, &letter.peer);
-		else if (letter.fd >= 0)
-			close(letter.fd);
 	}
 }
 
@@ -289,7 +281,7 @@ http_worker_take(struct http_worker *w, const struct epoll_event *got, int n)
 			accept_some(w, got[i].data.ptr);
 			break;
 		case HTTP_MAIL:
-			read_mail(w, true);
+			http_mail_read(w);
 			break;
 		}
 	}
@@ -314,6 +306,8 @@ worker_main(void *ctx)
 	enum http_phase phase;
 	int n;
 
+	w->apart = descriptors_keep(w->own, w->n_own) == 0;
+	sem_post(&w->has_begun);
 	while ((phase = (enum http_phase)atomic_load(&h->phase)) != PHASE_STOPS) {
 		n = epoll_wait(w->epoll, got, EVENTS_MAX, patience(w, phase));
 		set_clock(w);
@@ -322,6 +316,8 @@ worker_main(void *ctx)
 	}
 	doors_end(w);
 	http_conn_close_all(w);
+	close(w->mail_in);
+	close(w->epoll);
 	return NULL;
 }
 
@@ -345,20 +341,6 @@ pool_unmap(void *p, size_t bytes)
 		munmap(p, bytes);
 }
 
-static int
-open_mail(struct http_worker *w)
-{
-	struct epoll_event want = {.events = EPOLLIN, .data.ptr = &w->mail};
-	int ends[2];
-
-	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (w->epoll < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	w->mail_in = ends[0];
-	w->mail_out = ends[1];
-	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->mail_in, &want) < 0 ? -errno : 0;
-}
-
 int
 http_worker_init(struct http_worker *w)
 {
@@ -366,12 +348,13 @@ http_worker_init(struct http_worker *w)
 	size_t n = (size_t)c->http_connections;
 	int err;
 
+	sem_init(&w->has_begun, 0, 0);
 	w->epoll = w->mail_in = w->mail_out = -1;
-	w->mail = HTTP_MAIL;
 	w->date_s = -1;
 	w->room = (size_t)c->http_connection_memory;
 	w->stride = (sizeof(struct http_buffer) + w->room + 63) / 64 * 64;
-	err = open_mail(w);
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	err = w->epoll < 0 ? -errno : http_mail_open(w);
 	if (err)
 		return err;
 	w->next = &w->turn[0];
@@ -396,35 +379,57 @@ http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed)
 	return 0;
 }
 
+/* What the worker is to keep of the process's descriptors. */
+static int
+list_own(struct http_worker *w)
+{
+	struct ingest_http *h = w->http;
+	size_t i;
+
+	w->own = calloc(2 + w->n_doors + h->n_workers, sizeof(*w->own));
+	if (!w->own)
+		return -ENOMEM;
+	w->own[w->n_own++] = w->epoll;
+	w->own[w->n_own++] = w->mail_in;
+	for (i = 0; i < w->n_doors; i++)
+		w->own[w->n_own++] = w->door[i].fd;
+	for (i = 0; i < h->n_workers; i++)
+		w->own[w->n_own++] = h->worker[i].mail_out;
+	return 0;
+}
+
+static void
+close_own(struct http_worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_doors; i++)
+		close(w->door[i].fd);
+	if (w->mail_in >= 0)
+		close(w->mail_in);
+	if (w->epoll >= 0)
+		close(w->epoll);
+}
+
+/* Afterwards its descriptors are the worker's alone. */
 int
 http_worker_start(struct http_worker *w)
 {
 	size_t i;
-	int err = 0;
+	int err = list_own(w);
 
 	for (i = 0; !err && i < w->n_doors; i++)
 		err = door_watch(w, &w->door[i]);
 	if (!err)
 		err = -pthread_create(&w->thread, NULL, worker_main, w);
-	w->runs = !err;
-	return err;
-}
-
-void
-http_worker_wake(struct http_worker *w)
-{
-	const struct http_mail letter = {.fd = -1};
-
-	/* a full pipe wakes it as well */
-	if (write(w->mail_out, &letter, sizeof(letter)) < 0 && errno != EAGAIN)
-		log_warn("a worker cannot be woken", "error=\"%s\"", strerror(errno));
-}
-
-static void
-close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
+	if (err)
+		return err;
+	w->runs = w->has_run = true;
+	while (sem_wait(&w->has_begun) < 0)
+		;
+	if (w->apart)
+		close_own(w);
+	return 0;
 }
 
 void
@@ -438,16 +443,14 @@ http_worker_join(struct http_worker *w)
 void
 http_worker_fini(struct http_worker *w)
 {
-	size_t n = (size_t)w->http->c->http_connections, i;
+	size_t n = (size_t)w->http->c->http_connections;
 
-	if (w->mail_in >= 0)
-		read_mail(w, false);
-	for (i = 0; i < w->n_doors; i++)
-		if (!w->door[i].shared)
-			close_fd(w->door[i].fd);
-	close_fd(w->mail_in);
-	close_fd(w->mail_out);
-	close_fd(w->epoll);
+	if (!w->has_run)
+		close_own(w);
+	if (w->mail_out >= 0)
+		close(w->mail_out);
+	sem_destroy(&w->has_begun);
+	free(w->own);
 	statics_free(w->statics);
 	http_rules_free(w->rules);
 	http_rules_free(atomic_exchange(&w->next_rules, NULL));

@@ -50,7 +50,7 @@ path_of(int fd, char path[PATH_MAX])
 	char link[64];
 	ssize_t len;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	len = n ? readlink(link, path, PATH_MAX - 1) : -1;
 	if (len < 0)
 		return false;

@@ -245,7 +245,7 @@ open_client(struct client *c, unsigned how)
 	c->done = false;
 	(void)peer_limit_enter(http.peers, &peer.sa);
 	atomic_fetch_add(&worker.n_held, 1);
-	http_conn_open(&worker, fd[1], &peer);
+	http_conn_open(&worker, fd[1], &peer, false);
 }
 
 static void

@@ -6,6 +6,7 @@ kind of listening socket is served by every worker; an agent without places or d
 without working and goes on by itself; and who waits in the backlog at a stop is answered.
 """
 
+import glob
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import uuid
 
 import pytest
 
-from farm import BROWSER, PATIENCE, Counts, connect, request, wait_for
+from farm import BIN, BROWSER, PATIENCE, Counts, connect, request, wait_for
 
 TRACK = "/api/track-view/"
 SCRIPT = "/js/analytics-tracking.js"
@@ -324,16 +325,33 @@ def test_a_reload_counts_from_a_connections_next_request(farm):
 # -- doors --
 
 
-def watched(agent):
-    """For each epoll of the agent: what it watches."""
-    here = f"/proc/{agent.process.pid}"
-    for fd in os.listdir(f"{here}/fd"):
+def links(task):
+    """What each descriptor of a thread is."""
+    found = {}
+    for fd in os.listdir(f"{task}/fd"):
         try:
-            if os.readlink(f"{here}/fd/{fd}") == "anon_inode:[eventpoll]":
-                with open(f"{here}/fdinfo/{fd}") as info:
-                    yield {int(n) for n in re.findall(r"^tfd:\s*(\d+)", info.read(), re.M)}
+            found[int(fd)] = os.readlink(f"{task}/fd/{fd}")
         except OSError:
             pass  # closed meanwhile
+    return found
+
+
+def tables(agent):
+    """A thread for each table of descriptors: an HTTP worker has its own."""
+    tasks = glob.glob(f"/proc/{agent.process.pid}/task/*")
+    return {tuple(links(task).items()): task for task in tasks}.values()
+
+
+def watched(agent):
+    """For each epoll of an HTTP worker: what it watches."""
+    for task in tables(agent):
+        for fd, link in links(task).items():
+            try:
+                if link == "anon_inode:[eventpoll]":
+                    with open(f"{task}/fdinfo/{fd}") as info:
+                        yield {int(n) for n in re.findall(r"^tfd:\s*(\d+)", info.read(), re.M)}
+            except OSError:
+                pass  # closed meanwhile
 
 
 def test_every_kind_of_door_is_served_and_a_proxys_connections_are_dealt_out(farm, tmp_path):
@@ -361,6 +379,25 @@ def test_every_kind_of_door_is_served_and_a_proxys_connections_are_dealt_out(far
         local.close()
     assert counts.views() == 80
     wait_for("places", lambda: sum(len(w) for w in watched(agent)) == sum(empty))
+
+
+@pytest.mark.skipif(BIN.name.startswith("tsan"), reason="it takes a number for one file in all threads")
+def test_a_workers_descriptors_are_its_own(farm, tmp_path):
+    """So it is closed, whatever the worker has closed; and no call of it pays for the others' threads."""
+    agent = agent_of(farm, workers=2, listen=["127.0.0.1:0", f"unix:{tmp_path / 'agent.sock'}"])
+    client = connect(agent.http)
+    client.sendall(BEACON)
+    assert Reader(client).next()[0] == 200
+    own = []
+    for task in tables(agent):
+        held = {link for fd, link in links(task).items() if fd > 2}
+        if all(link.startswith("socket:") or link == "anon_inode:[eventpoll]" for link in held):
+            own.append(held)
+    assert len(own) == 2
+    # one epoll, two listening sockets, its own box and the way to both
+    assert sorted(len(held) for held in own) == [6, 7]
+    process = set(links(f"/proc/{agent.process.pid}").values())
+    assert all(len(held & process) == 3 for held in own)  # the shared socket and the boxes
 
 
 def cpu_seconds(agent):
@@ -391,7 +428,7 @@ def test_a_full_agent_does_not_run_in_circles(farm):
 def test_neither_does_one_without_descriptors(farm):
     agent = agent_of(farm, request_timeout="2s")
     counts = Counts(agent)
-    limit = 8 + max(int(fd) for fd in os.listdir(f"/proc/{agent.process.pid}/fd"))
+    limit = 8 + max(fd for task in tables(agent) for fd in links(task))
     was = resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (limit, was[1]))
     began = time.monotonic()
