@@ -118,6 +118,12 @@ admit_worker_free(struct admit_worker *w)
 	free(w);
 }
 
+bool
+admit_waits(const struct admit_worker *w)
+{
+	return journal_waits(w->writer);
+}
+
 void
 admit_stop(struct admit *a)
 {

@@ -40,6 +40,9 @@ void admit_free(struct admit *a);
 struct admit_worker *admit_worker_new(struct admit *a, struct journal_writer *w);
 void admit_worker_free(struct admit_worker *w);
 
+/* True when a verdict may wait for the disk (journal_waits): q.now is read anew for each, then. */
+bool admit_waits(const struct admit_worker *w);
+
 /* For journal_replay: remembers event id and double click. */
 void admit_remember(void *admit, const struct event *e);
 

@@ -264,6 +264,7 @@ start_worker(struct ingest_http *h, struct http_worker *w)
 	size_t i;
 	int err = rules_new(h->c, &w->rules);
 
+	w->waits = admit_waits(w->admit);
 	w->statics = statics_new(&h->c->http_script_paths, h->c->http_demo);
 	if (!err && !w->statics)
 		err = -ENOMEM;

@@ -113,6 +113,7 @@ struct http_worker {
 	pthread_t thread;
 	bool runs, has_run;
 	bool apart;         /* has a table of descriptors of its own */
+	bool waits;         /* for the disk, at each verdict */
 	int epoll, mail_in; /* once it runs, its own: nobody else uses or closes them */
 	int *own;           /* what it keeps of the process's descriptors */
 	size_t n_own;
@@ -133,7 +134,7 @@ struct http_worker {
 	char *buffers;                              /* the whole pool */
 	struct http_buffer *free_buffer;
 	size_t buffers_used, buffers_lent;
-	/* as of the last wake-up, for all that it brought; now_ms: mono's */
+	/* as of the last wake-up, for all that it brought, or (waits) the last beacon; now_ms: mono's */
 	struct wall_ms wall;
 	struct mono_us mono;
 	int64_t now_ms, tick_at_ms;
@@ -189,6 +190,7 @@ struct ingest_http {
 int http_worker_init(struct http_worker *w);
 int http_worker_add_door(struct http_worker *w, int fd, bool shared, bool passed);
 int http_worker_start(struct http_worker *w);
+void http_worker_read_clocks(struct http_worker *w);
 /* What one wake-up brought, each connection at most once. No verdict waits afterwards: nothing else
  * meets HTTP_WAITS. */
 void http_worker_take(struct http_worker *w, const struct epoll_event *got, int n);

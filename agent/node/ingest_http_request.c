@@ -198,6 +198,8 @@ find_client(struct http_worker *w, const struct http_conn *k, struct admit_reque
 	const struct header_set *h = &w->next->request.set;
 	bool malformed = false;
 
+	if (w->waits) /* the ones before this one may have waited for long */
+		http_worker_read_clocks(w);
 	*q = (struct admit_request){
 	    .now = w->wall,
 	    .mono = w->mono,

@@ -208,8 +208,8 @@ doors_end(struct http_worker *w)
 
 /* -- the loop -- */
 
-static void
-set_clock(struct http_worker *w)
+void
+http_worker_read_clocks(struct http_worker *w)
 {
 	w->wall = wall_now();
 	w->mono = mono_now();
@@ -310,7 +310,7 @@ worker_main(void *ctx)
 	sem_post(&w->has_begun);
 	while ((phase = (enum http_phase)atomic_load(&h->phase)) != PHASE_STOPS) {
 		n = epoll_wait(w->epoll, got, EVENTS_MAX, patience(w, phase));
-		set_clock(w);
+		http_worker_read_clocks(w);
 		http_worker_take(w, got, n);
 		tend(w, phase);
 	}

@@ -42,6 +42,7 @@ struct ingest_udp {
 	long gather_ns;
 	size_t n;
 	int stop_fd;
+	bool waits; /* for the disk, at each verdict */
 	pthread_t thread;
 	bool runs;
 	struct udp_trust *trust;
@@ -188,10 +189,19 @@ refuse(struct ingest_udp *u, enum reason r)
 }
 
 static void
+read_clocks(struct ingest_udp *u)
+{
+	u->request.now = wall_now();
+	u->request.mono = mono_now();
+}
+
+static void
 decide_all(struct ingest_udp *u)
 {
 	admit_decide(u->worker, u->prepared, u->n_prepared);
 	u->n_prepared = 0;
+	if (u->waits)
+		read_clocks(u);
 }
 
 static void
@@ -205,7 +215,7 @@ take_event(struct ingest_udp *u, unsigned i)
 		return;
 	}
 	admit_prepare(u->worker, &u->request, e, NULL, &u->prepared[u->n_prepared]);
-	if (++u->n_prepared == AT_ONCE)
+	if (++u->n_prepared == AT_ONCE || u->waits)
 		decide_all(u);
 }
 
@@ -216,10 +226,8 @@ take_datagram(struct ingest_udp *u, const struct mmsghdr *m)
 	unsigned n = 0, i;
 	enum reason r;
 
-	if (u->n_prepared == 0) { /* not once a batch: with journal.sync = always one takes long */
-		u->request.now = wall_now();
-		u->request.mono = mono_now();
-	}
+	if (u->n_prepared == 0)
+		read_clocks(u);
 	if ((m->msg_hdr.msg_flags & MSG_TRUNC) || m->msg_len > DATAGRAM_MAX) {
 		stat_add(STAT_UDP_TRUNCATED, 1);
 		refuse(u, REASON_INVALID_TOO_LARGE);
@@ -415,6 +423,7 @@ ingest_udp_start(struct ingest_udp *u, const struct conf *c, struct admit_worker
 
 	u->worker = worker;
 	u->writer = writer;
+	u->waits = journal_waits(writer);
 	u->state_dir = c->node_state_dir;
 	u->decoder = datagram_decoder_new();
 	err = u->decoder ? udp_trust_new(c, wall_now(), &u->trust) : -ENOMEM;

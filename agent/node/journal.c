@@ -234,6 +234,12 @@ journal_push_spare(struct journal *j, struct segment *s)
 	pthread_mutex_unlock(&j->lock);
 }
 
+bool
+journal_waits(const struct journal_writer *w)
+{
+	return w->journal->sync == SYNC_ALWAYS;
+}
+
 static int
 set_up(struct journal *j, const struct conf *c, unsigned writers)
 {

@@ -95,6 +95,10 @@ void journal_udp_dropped(struct journal_writer *w, struct wall_ms now, uint64_t 
  * it before it decides; relaxed, so that append may still say -ENOBUFS. */
 bool journal_has_room(const struct journal_writer *w);
 
+/* True when each append waits for the disk (sync = always): what the caller then holds of the clock
+ * is too old for the next one. */
+bool journal_waits(const struct journal_writer *w);
+
 /* -- the sealer -- */
 
 /* `wake` is called, by whichever thread rotates, each time a segment is closed by a worker. Set it

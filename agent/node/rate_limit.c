@@ -14,8 +14,8 @@
 #define TICKS_PER_INTERVAL 256
 
 /* How much older than another's a caller's clock may be: a worker reads it when it wakes up, and is
- * done with what woke it some time later, with journal.sync = always after many waits for the disk. */
-#define LATE_US INT64_C(60000000)
+ * done with what woke it some time later, after a wait for the disk at worst. */
+#define LATE_US INT64_C(10000000)
 
 struct tier {
 	uint32_t interval, tolerance; /* ticks */

@@ -31,7 +31,7 @@ void rate_limit_free(struct rate_limit *r);
 
 /* True, and the request is counted, when the address conforms at `now`; else which limit was met
  * and in how many ms (at least 1) it will conform; a refused request costs the address nothing.
- * Callers' clocks may be up to a minute apart: an older one gives nobody more. */
+ * Callers' clocks may be ten seconds apart: an older one gives nobody more. */
 bool rate_limit_take(struct rate_limit *r, const struct client_addr *a, struct mono_us now,
 		     enum reason *ret_reason, int64_t *ret_retry_ms);
 

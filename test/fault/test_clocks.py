@@ -2,18 +2,25 @@
 
 Proves: a node's clock that steps forth and back loses no event, counts none twice and keeps sealing
 by the clock as it now is; a retry is recognised across the step; rates and connections go by the
-monotonic clock; the central shows how far a node's clock is off. (That datagrams with a time too far
+monotonic clock; what waits for a slow disk is counted in the hour of its verdict; the central shows
+how far a node's clock is off. (That datagrams with a time too far
 ahead or behind are invalid is test_datagram.py's.)
 """
 
 import datetime
 import http.client
 import json
+import signal
+import socket
 import time
 import uuid
 
-from farm import BROWSER, midday_zone, today_in, wait_for
-from load import Clock, Offers, start_with
+import pytest
+
+from farm import BROWSER, connect, midday_zone, today_in, wait_for
+from load import CONTENTS, Clock, Offers, start_with
+
+msgpack = pytest.importorskip("msgpack")
 
 HOUR = 3600 * 1000
 
@@ -101,6 +108,60 @@ def test_rates_and_connections_go_by_the_monotonic_clock(farm, shim):
         clock.shift(ms)
         assert status() == 429
     assert agent.metrics()["footfall_http_connections_total"] == connections
+    agent.stop()
+
+
+def send_beacons(agent, events):
+    """One on a connection each; the connections."""
+    host = agent.http
+    head = "".join(f"{k}: {v}\r\n" for k, v in {**BROWSER, "Host": host}.items())
+    links = []
+    for event in events:
+        body = json.dumps(event)
+        links.append(connect(host))
+        links[-1].sendall(
+            f"POST /api/track-view/ HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    return links
+
+
+def send_datagrams(agent, datagrams):
+    host, port = agent.addresses["udp"].rsplit(":", 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for datagram in datagrams:
+            out.sendto(msgpack.packb(datagram), (host, int(port)))
+
+
+SENDERS = {
+    "beacons": lambda agent, ids: send_beacons(
+        agent, [{"content_type": "video", "content_id": i} for i in ids]
+    ),
+    "datagrams": lambda agent, ids: send_datagrams(agent, [{"type": "video", "id": i} for i in ids]),
+    "a datagram": lambda agent, ids: send_datagrams(agent, [[{"type": "video", "id": i} for i in ids]]),
+}
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_who_waits_for_the_disk_is_counted_in_the_hour_of_the_verdict(farm, shim, sender):
+    """They arrive in one wake-up, and a worker's first reading of the clock is not good for all."""
+    zone = midday_zone()
+    central = farm.central(time_zone=zone).start()
+    agent = farm.agent("web-1", central, journal={"sync": "always"}, admit={"rate": "off"})
+    clock = Clock(agent.directory, shim("shift_clock"))
+    clock.shift(-6 * HOUR)
+    start_with(agent, SHIFT_CLOCK_MSYNC=str(HOUR // 6), **clock.environment)
+    contents = CONTENTS[:12]
+    agent.process.send_signal(signal.SIGSTOP)
+    kept = SENDERS[sender](agent, contents)
+    agent.process.send_signal(signal.SIGCONT)
+    wait_for("the verdicts", lambda: agent.judged() == len(contents))
+    agent.flush()
+    day = today_in(zone)
+    hours = [row["accepted"] for row in central.api("ledger", from_=day, to=day)["rows"]]
+    assert sum(hours) == len(contents)
+    assert max(hours) <= 6  # ten minutes each
+    for link in kept or []:
+        link.close()
     agent.stop()
 
 
