@@ -1,5 +1,7 @@
 #include "proto/json.h"
 
+#include "base/bytes16.h"
+
 void
 json_init(struct json *j, const char *text, size_t len)
 {
@@ -162,25 +164,23 @@ scan_escape(struct json *j)
 	return true;
 }
 
-/* Steps over whole groups of eight bytes in which nothing ends a string or needs a look, and says
- * whether all of them were ASCII. Borrows can only report a group too much, never one too few. */
+/* Steps to what ends the string or needs a look, or to less than sixteen bytes before the end, and
+ * says whether all it met was ASCII. */
 static bool
 skip_plain(struct json *j)
 {
-	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
-	uint64_t x, quote, slash, high = 0;
+	bytes16_mask stop, high = {0};
+	unsigned n = 16;
+	bytes16 v;
 
-	for (; j->end - j->at >= 8; j->at += 8) {
-		memcpy(&x, j->at, 8);
-		quote = x ^ '"' * ones;
-		slash = x ^ '\\' * ones;
-		if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
-		     ((x - 0x20 * ones) & ~x)) &
-		    tops)
-			break;
-		high |= x;
+	while (n == 16 && j->end - j->at >= 16) {
+		v = bytes16_load(j->at);
+		stop = bytes16_are(v, '"') | bytes16_are(v, '\\') | bytes16_within(v, 0, 0x1f);
+		high |= bytes16_within(v, 0x80, 0xff);
+		n = bytes16_first(stop);
+		j->at += n;
 	}
-	return (high & tops) == 0;
+	return bytes16_first(high) == 16;
 }
 
 bool
@@ -306,8 +306,6 @@ same_key(struct text a, struct text b)
 	struct key_bytes x = {a.at, a.at + a.len, {0}, 0, 0}, y = {b.at, b.at + b.len, {0}, 0, 0};
 	int c;
 
-	if (!memchr(a.at, '\\', a.len) && !memchr(b.at, '\\', b.len))
-		return text_eq(a, b);
 	do {
 		c = key_byte(&x);
 		if (c != key_byte(&y))

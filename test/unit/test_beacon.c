@@ -174,6 +174,33 @@ START_TEST(escapes_are_resolved_in_keys_and_values)
 }
 END_TEST
 
+/* Strings are read sixteen bytes at once, but for the last ones of the body. */
+START_TEST(each_byte_at_each_place_of_a_string_is_what_it_is)
+{
+	static struct beacon_scratch scratch;
+	char head[] = "{" CONTENT ",\"x\":\"", body[sizeof(head) + 64];
+	enum reason expected;
+	struct event e;
+	size_t len, at, n = sizeof(head) - 1;
+	unsigned byte;
+
+	memcpy(body, head, n);
+	for (len = 1; len <= 40; len += 3)
+		for (at = 0; at < len; at++)
+			for (byte = 0; byte < 256; byte++) {
+				memset(body + n, 'x', len);
+				body[n + at] = (char)byte;
+				memcpy(body + n + len, "\"}", 2);
+				expected = byte < 0x20 || byte == '"' || byte == '\\' || byte > 0x7f
+					       ? REASON_INVALID_JSON
+					       : REASON_ACCEPTED_FIRST;
+				ck_assert_msg(decode((struct text){body, n + len + 2}, &scratch,
+						     &e) == expected,
+					      "byte %u at %zu of %zu", byte, at, len);
+			}
+}
+END_TEST
+
 START_TEST(values_keep_their_double)
 {
 	static const struct {
@@ -401,6 +428,7 @@ main(void)
 			    sizeof(accepted) / sizeof(accepted[0]));
 	tcase_add_test(t, a_slug_stays_text_for_admission_to_judge);
 	tcase_add_test(t, escapes_are_resolved_in_keys_and_values);
+	tcase_add_test(t, each_byte_at_each_place_of_a_string_is_what_it_is);
 	tcase_add_test(t, values_keep_their_double);
 	tcase_add_test(t, a_body_is_taken_up_to_2048_bytes);
 	tcase_add_test(t, a_number_that_fills_the_body_is_read);
