@@ -435,16 +435,6 @@ admit_decide(struct admit_worker *w, struct admission *p, size_t n)
 		decide(w, &p[i]);
 }
 
-enum reason
-admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e, char *error)
-{
-	struct admission p;
-
-	admit_prepare(w, q, e, error, &p);
-	admit_decide(w, &p, 1);
-	return p.verdict;
-}
-
 void
 admit_remember(void *admit, const struct event *e)
 {

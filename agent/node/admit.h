@@ -63,16 +63,10 @@ struct admit_request { /* what the transport knows beside the event */
 bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reason *ret_reason,
 		int64_t *ret_retry_ms);
 
-/* Verdict on a decoded event; fills the event's admission part (and site and ts_ms where they were
- * not said), journals and counts it, once. `error` (BEACON_ERROR_MAX, or NULL) gets a sentence when
- * content or site is refused. */
-enum reason admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e,
-			char *error);
-
-/* The same in two steps, for a transport that has something else to do meanwhile, such as preparing
- * the next event: the first step asks for the table lines that the second one looks at. None is in
- * a cache, and waiting for them costs as much as a fifth of a verdict. Between the steps nothing is
- * held, remembered or counted. */
+/* A verdict on a decoded event, in two steps, so that a transport does something else meanwhile,
+ * such as preparing the next event: the first step asks for the table lines that the second one
+ * looks at. None is in a cache, and waiting for them costs as much as a fifth of a verdict. Between
+ * the steps nothing is held, remembered or counted. */
 struct admission {
 	struct event *e; /* lent until it is decided */
 	enum reason verdict;
@@ -84,10 +78,12 @@ struct admission {
 	uint16_t bot;
 };
 
-/* As admit_event, up to where other events matter. Must be decided. */
+/* Fills the event's admission part (and site and ts_ms where they were not said), as far as other
+ * events do not matter. Must be decided. `error` (BEACON_ERROR_MAX, or NULL) gets a sentence when
+ * content or site is refused. */
 void admit_prepare(struct admit_worker *w, const struct admit_request *q, struct event *e,
 		   char *error, struct admission *ret_p);
-/* Decides n of them, in order: their verdicts. */
+/* Decides n of them, in order: their verdicts. Journals and counts each, once. */
 void admit_decide(struct admit_worker *w, struct admission *p, size_t n);
 
 /* Counts a refusal that was decided before there was an event. */

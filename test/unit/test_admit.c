@@ -136,6 +136,16 @@ datagram(uint8_t content)
 }
 
 static enum reason
+admit_event(struct admit_worker *w, const struct admit_request *q, struct event *e, char *error)
+{
+	struct admission p;
+
+	admit_prepare(w, q, e, error, &p);
+	admit_decide(w, &p, 1);
+	return p.verdict;
+}
+
+static enum reason
 judge(struct event e)
 {
 	struct admit_request q = request();
