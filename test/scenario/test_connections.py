@@ -6,6 +6,7 @@ kind of listening socket is served by every worker; an agent without places or d
 without working and goes on by itself; and who waits in the backlog at a stop is answered.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -27,6 +28,7 @@ BODY = json.dumps(
     {"content_type": "video", "content_id": "6f1c2a30-5d77-4be2-9a3c-0d4b8e6f7a14"}
 ).encode()
 ORIGIN = "https://pages.example"
+EPOLL = "anon_inode:[eventpoll]"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -325,33 +327,32 @@ def test_a_reload_counts_from_a_connections_next_request(farm):
 # -- doors --
 
 
+def tasks(agent):
+    """The agent's threads; some end meanwhile: each request to the admin address has one, each look-up of a name."""
+    return glob.glob(f"/proc/{agent.process.pid}/task/*")
+
+
 def links(task):
-    """What each descriptor of a thread is."""
+    """What each descriptor of a thread is; nothing when it has ended, and perhaps not all when it ends meanwhile."""
     found = {}
-    for fd in os.listdir(f"{task}/fd"):
-        try:
-            found[int(fd)] = os.readlink(f"{task}/fd/{fd}")
-        except OSError:
-            pass  # closed meanwhile
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"{task}/fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found[int(fd)] = os.readlink(f"{task}/fd/{fd}")
     return found
 
 
-def tables(agent):
-    """A thread for each table of descriptors: an HTTP worker has its own."""
-    tasks = glob.glob(f"/proc/{agent.process.pid}/task/*")
-    return {tuple(links(task).items()): task for task in tasks}.values()
-
-
 def watched(agent):
-    """For each epoll of an HTTP worker: what it watches."""
-    for task in tables(agent):
+    """For each epoll, which only HTTP workers have: what it watches. Its number tells it from the others, also
+    where tables of descriptors differ: the main thread made all of them."""
+    seen = {}
+    for task in tasks(agent):
         for fd, link in links(task).items():
-            try:
-                if link == "anon_inode:[eventpoll]":
-                    with open(f"{task}/fdinfo/{fd}") as info:
-                        yield {int(n) for n in re.findall(r"^tfd:\s*(\d+)", info.read(), re.M)}
-            except OSError:
-                pass  # closed meanwhile
+            if link != EPOLL:
+                continue
+            with contextlib.suppress(OSError), open(f"{task}/fdinfo/{fd}") as info:
+                seen[fd] = {int(n) for n in re.findall(r"^tfd:\s*(\d+)", info.read(), re.M)}
+    return list(seen.values())
 
 
 def test_every_kind_of_door_is_served_and_a_proxys_connections_are_dealt_out(farm, tmp_path):
@@ -359,6 +360,7 @@ def test_every_kind_of_door_is_served_and_a_proxys_connections_are_dealt_out(far
     agent = agent_of(farm, workers=3, listen=["127.0.0.1:0", "127.0.0.1:0", f"unix:{sock}"])
     counts = Counts(agent)
     empty = sorted(len(w) for w in watched(agent))
+    assert len(empty) == 3
     held = []
     for _ in range(30):
         local = socket.socket(socket.AF_UNIX)
@@ -368,8 +370,8 @@ def test_every_kind_of_door_is_served_and_a_proxys_connections_are_dealt_out(far
         assert Reader(local).next()[0] == 200
         held.append(local)
     assert sum(len(w) for w in watched(agent)) == sum(empty) + 30
-    # three of them are workers', with the doors, a pipe, and ten connections each
-    assert sorted(len(w) for w in watched(agent))[-3:] == [n + 10 for n in empty[-3:]]
+    # each worker has the doors, its box, and ten connections
+    assert sorted(len(w) for w in watched(agent)) == [n + 10 for n in empty]
     for name in ("http", "http2"):
         for _ in range(10):
             assert request(agent.addresses[name], "POST", TRACK, BODY, BROWSER).status == 200
@@ -388,12 +390,10 @@ def test_a_workers_descriptors_are_its_own(farm, tmp_path):
     client = connect(agent.http)
     client.sendall(BEACON)
     assert Reader(client).next()[0] == 200
-    own = []
-    for task in tables(agent):
-        held = {link for fd, link in links(task).items() if fd > 2}
-        if all(link.startswith("socket:") or link == "anon_inode:[eventpoll]" for link in held):
-            own.append(held)
+    held = [{link for fd, link in links(task).items() if fd > 2} for task in tasks(agent)]
+    own = [links for links in held if EPOLL in links]
     assert len(own) == 2
+    assert all(link == EPOLL or link.startswith("socket:") for links in own for link in links)
     # one epoll, two listening sockets, its own box and the way to both
     assert sorted(len(held) for held in own) == [6, 7]
     process = set(links(f"/proc/{agent.process.pid}").values())
@@ -428,7 +428,7 @@ def test_a_full_agent_does_not_run_in_circles(farm):
 def test_neither_does_one_without_descriptors(farm):
     agent = agent_of(farm, request_timeout="2s")
     counts = Counts(agent)
-    limit = 8 + max(fd for task in tables(agent) for fd in links(task))
+    limit = 8 + max(fd for task in tasks(agent) for fd in links(task))
     was = resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (limit, was[1]))
     began = time.monotonic()
