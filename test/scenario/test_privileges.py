@@ -146,7 +146,7 @@ def test_a_reload_is_done_as_the_user(open_farm):
     agent.write_conf()
     agent.process.send_signal(signal.SIGHUP)
     wait_for("the origin to be allowed", allowed)
-    assert "msg=\"reloaded\"" in agent.log()
+    wait_for("the reload's end", lambda: 'msg="reloaded"' in agent.log())
     agent.conf.chmod(0o600)  # root's alone
     agent.process.send_signal(signal.SIGHUP)
     wait_for("the refusal", lambda: "reload refused" in agent.log())
