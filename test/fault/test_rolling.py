@@ -21,7 +21,7 @@ import uuid
 import pytest
 
 import rolling
-from farm import BROWSER, midday_zone, request, today_in, wait_for
+from farm import BROWSER, PATIENCE, midday_zone, request, today_in, wait_for
 from holder import hold
 
 CONTENT = str(uuid.UUID(int=7, version=4))
@@ -50,7 +50,7 @@ def beacon_bytes(body=None):
 
 def connect(address):
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=60)
+    return socket.create_connection((host, int(port)), PATIENCE)
 
 
 def exchange(connection, data):
@@ -145,14 +145,19 @@ def test_a_kept_connection_gets_one_more_answer_and_is_told_that_it_is_the_last(
     with connect(agent.http) as kept:
         assert "Connection: close" not in exchange(kept, beacon_bytes())
         terminate(agent)
-        with connect(agent.http) as late:  # taken still, as long as the drain lasts
-            answer = exchange(late, beacon_bytes())
-            assert answer.startswith("HTTP/1.1 200") and "Connection: close" in answer
+
+        def is_told():
+            with connect(agent.http) as late:  # taken still, as long as the drain lasts
+                answer = exchange(late, beacon_bytes())
+                assert answer.startswith("HTTP/1.1 200")
+                return "Connection: close" in answer
+
+        wait_for("last answers, which begin just after the log says so", is_told)
         assert agent.process.poll() is None
         answer = exchange(kept, beacon_bytes())
         assert answer.startswith("HTTP/1.1 200") and "Connection: close" in answer
         assert kept.recv(1) == b""
-    assert agent.process.wait(timeout=30) == 0  # long before the minute is over
+    assert agent.process.wait(PATIENCE) == 0  # long before the minute is over
 
 
 @pytest.mark.parametrize("name", ["agent", "central"])
@@ -175,7 +180,7 @@ def test_who_has_been_silent_for_long_is_not_waited_for(farm, name):
         terminate(program)
         assert silent.recv(1) == b""
         assert b"Connection: close" in answer(recent)  # for whom the drain still lasts
-    assert program.process.wait(timeout=30) == 0
+    assert program.process.wait(PATIENCE) == 0
 
 
 def test_a_silent_connection_is_closed_after_the_drain_and_not_reset(farm):
@@ -185,7 +190,7 @@ def test_a_silent_connection_is_closed_after_the_drain_and_not_reset(farm):
         terminate(agent)
         assert kept.recv(1) == b""
         assert mute.recv(1) == b""  # never said a word
-    assert agent.process.wait(timeout=30) == 0
+    assert agent.process.wait(PATIENCE) == 0
 
 
 def test_a_request_that_has_begun_is_answered_after_the_drain(farm):
@@ -199,7 +204,7 @@ def test_a_request_that_has_begun_is_answered_after_the_drain(farm):
         with connect(agent.http) as waiting:  # in the socket, which nobody accepts from by now
             answer = exchange(slow, data[-10:])
             assert answer.startswith("HTTP/1.1 200") and "Connection: close" in answer
-            assert agent.process.wait(timeout=30) == 0
+            assert agent.process.wait(PATIENCE) == 0
             agent.start()
             assert exchange(waiting, data).startswith("HTTP/1.1 200")
 
@@ -218,19 +223,30 @@ def test_requests_that_have_arrived_are_answered_though_nobody_saw_them(farm):
     for connection in kept:
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         connection.close()
-    assert agent.process.wait(timeout=30) == 0
+    assert agent.process.wait(PATIENCE) == 0
 
 
 def test_a_new_connection_has_time_for_its_first_request(farm):
-    agent = held_agent(farm, drain="0s").start()
-    with connect(agent.http) as new:
-        wait_for(
-            "the connection", lambda: agent.metrics()["footfall_http_connections_total"] == 1
-        )
-        terminate(agent)
-        await_closed_doors(agent)
-        assert exchange(new, beacon_bytes()).startswith("HTTP/1.1 200")
-    assert agent.process.wait(timeout=30) == 0
+    agent = held_agent(farm, drain="0s")
+
+    def was_in_time():
+        """Within its first second; a machine that was too busy for that tries again."""
+        agent.start()
+        began = time.monotonic()
+        with connect(agent.http) as new:
+            wait_for(
+                "the connection", lambda: agent.metrics()["footfall_http_connections_total"] == 1
+            )
+            terminate(agent)
+            await_closed_doors(agent)
+            new.sendall(beacon_bytes())
+            in_time = time.monotonic() < began + 1
+            assert not in_time or new.recv(4096).startswith(b"HTTP/1.1 200")
+        assert agent.process.wait(PATIENCE) == 0
+        agent.log_path.unlink()
+        return in_time
+
+    wait_for("a request in time", was_in_time)
 
 
 def test_the_central_drains_as_the_agent_does(farm):
@@ -245,7 +261,7 @@ def test_the_central_drains_as_the_agent_does(farm):
         kept.sendall(ask)
         answer = kept.recv(4096)
         assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
-    assert central.process.wait(timeout=30) == 0
+    assert central.process.wait(PATIENCE) == 0
     with connect(central.address) as waiting:
         waiting.sendall(ask)
         central.start()
@@ -290,7 +306,7 @@ def test_sockets_meant_for_another_process_are_left_alone(farm, monkeypatch):
 def test_the_service_manager_is_told(farm, tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(tmp_path / "notify"))
-        told.settimeout(60)
+        told.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         for program in (farm.central(), farm.agent("web-1")):
             program.start()
@@ -301,7 +317,7 @@ def test_the_service_manager_is_told(farm, tmp_path, monkeypatch):
             assert told.recv(100) == b"READY=1"
             program.process.send_signal(signal.SIGTERM)
             assert told.recv(100) == b"STOPPING=1"
-            assert program.process.wait(timeout=60) == 0
+            assert program.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("name", ["agent", "central"])
