@@ -9,6 +9,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import farm as farm_lib  # noqa: E402
 
+BIN = farm_lib.BIN  # also while crash_build has put its own there
+
 
 @pytest.fixture
 def farm(tmp_path):
@@ -33,7 +35,7 @@ def shim():
     def path(name):
         if not farm_lib.BIN.name.startswith(("release", "crash")):
             pytest.skip("a sanitizer's own interceptors come first")
-        library = farm_lib.BIN / "test" / "fault" / f"{name}.so"
+        library = BIN / "test" / "fault" / f"{name}.so"
         if not library.exists():
             pytest.skip(f"needs {name}.so, which make test builds")
         return library
