@@ -43,9 +43,9 @@ def beacon():
 
 
 def assert_set_aside(agent, reason):
-    """The operator finds it in the status, in the log, and beside the batch itself."""
+    """The operator finds it in the log, which has it last, in the status, and beside the batch itself."""
+    wait_for("the log", lambda: "name used twice, or its state copied" in agent.log())
     assert agent.status()["spool"]["broken"] >= 1
-    assert "name used twice, or its state copied" in agent.log()
     whys = list((agent.state_dir / "spool" / "broken").glob("*.why"))
     assert whys and all(reason in why.read_text() for why in whys)
 

@@ -111,10 +111,13 @@ def lost(central):
 
 def is_synced(agent):
     """Every segment's file is on the disk as it is."""
-    for path in (agent.state_dir / "journal").iterdir():
-        kept = agent.directory / "shadow" / f"{path.stat().st_ino}.bytes"
-        if not kept.exists() or kept.read_bytes() != path.read_bytes():
-            return False
+    try:
+        for path in (agent.state_dir / "journal").iterdir():
+            kept = agent.directory / "shadow" / f"{path.stat().st_ino}.bytes"
+            if kept.read_bytes() != path.read_bytes():
+                return False
+    except FileNotFoundError:  # never synced, or renamed meanwhile
+        return False
     return True
 
 
