@@ -126,11 +126,12 @@ def test_silent_and_half_open_connections_end(hasty):
     wait_for("all to be counted", lambda: counts("http_connections_unused_total") == 100)
 
 
-def test_a_request_that_ends_anywhere_is_counted(hasty):
-    counts = Counts(hasty)
+def test_a_request_that_ends_anywhere_is_counted(farm):
+    agent = farm.agent("patient", http={"connections_per_address": 0}).start()
+    counts = Counts(agent)
     cut = []
     for at in range(len(REQUEST)):
-        connection = connect(hasty.http)
+        connection = connect(agent.http)
         connection.sendall(REQUEST[:at])
         connection.shutdown(socket.SHUT_WR)
         cut.append(connection)
@@ -225,7 +226,7 @@ def test_one_address_holds_so_many_connections_and_no_more(small, tmp_path):
     sock = tmp_path / "agent.sock"
     agent = small(
         "127.0.0.1:0", "127.0.0.1:0", f"unix:{sock}", connections=64, connections_per_address=4,
-        idle_timeout="60s",
+        request_timeout="60s", idle_timeout="60s",
     )
     counts = Counts(agent)
     addresses = [agent.addresses["http"], agent.addresses["http2"]]
@@ -257,13 +258,16 @@ def test_one_address_holds_so_many_connections_and_no_more(small, tmp_path):
 
 
 def test_a_trusted_proxy_may_hold_any_number(small):
-    agent = small(connections=64, connections_per_address=4, trusted_proxies=["127.0.0.1/32"])
+    agent = small(
+        connections=64, connections_per_address=4, trusted_proxies=["127.0.0.1/32"],
+        request_timeout="60s", idle_timeout="60s",  # held for as long as the test takes
+    )
     held = [connect(agent.http) for _ in range(20)]
     assert all(answered(c) for c in held)
     agent.sections["http"]["trusted_proxies"] = []
     agent.write_conf()
     agent.process.send_signal(signal.SIGHUP)
-    wait_for("the reload", lambda: "reload" in agent.log())
+    wait_for("the reload", lambda: 'msg="reloaded"' in agent.log())
 
     def turned_away():
         with connect(agent.http) as further:
