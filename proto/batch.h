@@ -62,9 +62,9 @@ size_t batch_arena_bytes(uint32_t n, size_t payload_bytes);
 /* Most bytes of the document that such a batch becomes. */
 size_t batch_document_bytes(uint32_t n, size_t payload_bytes);
 
-/* Starts a batch in the arena (16-byte aligned, at least batch_arena_bytes; needs not be zeroed).
- * NULL when it is too small for a batch without events. */
-struct batch_builder *batch_begin(void *arena, size_t arena_bytes);
+/* Starts a batch of at most events_max events in the arena (16-byte aligned, at least
+ * batch_arena_bytes; needs not be zeroed). NULL when it is too small for their columns. */
+struct batch_builder *batch_begin(void *arena, size_t arena_bytes, uint32_t events_max);
 
 /* Asks for the memory that adding e will look at, while the one before it is being added. A hint,
  * which needs not be given, nor be true. */

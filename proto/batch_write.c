@@ -1,5 +1,5 @@
-/* Rows grow from the arena's start, dictionary entries and hash tables from its end; the columns
- * are written straight from the rows when the batch is finished. */
+/* Columns stand at the arena's start, each with room for its widest cells, of which few pages are
+ * ever touched; dictionary entries and hash tables grow from its end. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -10,13 +10,13 @@
 #define BOT_ENTRY_MAX (1 + BATCH_BOT_NAME_MAX + SOURCE_N * 8) /* counts of 53 bits */
 #define CONTENT_ENTRY_MAX (1 + 3 * (1 + EVENT_NAME_MAX))
 
-struct row {
-	int64_t ts_ms;
-	uint64_t event_tag;
-	double value;
-	uint32_t visitor, session; /* as coded in their columns */
-	uint32_t content, name, referrer, country, salt_id;
-	uint8_t flags, browser, system, device;
+/* The widest cell of each: a time's difference has 49 bits, a salt's 33, an index or a distance at
+ * most 21. */
+static const uint8_t widest[COLUMN_N] = {
+    [COLUMN_FLAGS] = 1,       [COLUMN_TS] = 7,      [COLUMN_VISITOR_NEW] = 8, [COLUMN_VISITOR] = 3,
+    [COLUMN_CONTENT] = 3,     [COLUMN_NAME] = 3,    [COLUMN_REFERRER] = 3,    [COLUMN_COUNTRY] = 3,
+    [COLUMN_SALT] = 5,        [COLUMN_BROWSER] = 1, [COLUMN_SYSTEM] = 1,      [COLUMN_DEVICE] = 1,
+    [COLUMN_SESSION_NEW] = 8, [COLUMN_SESSION] = 3, [COLUMN_EVENT_TAG] = 8,   [COLUMN_VALUE] = 8,
 };
 
 /* An entry's key stands behind it: its bytes in the document. */
@@ -51,12 +51,13 @@ enum { NUMBERS_VISITOR, NUMBERS_SESSION, NUMBERS_N };
 
 struct batch_builder {
 	uint8_t *base;
-	size_t bottom, top; /* free bytes lie between; both multiples of 8 */
+	size_t bottom, top; /* free bytes lie between; the top is a multiple of 8 */
 	struct hash_key key;
 	struct table table[DICT_N];
 	struct numbers numbers[NUMBERS_N];
-	struct row *rows;
-	uint32_t events;
+	struct writer column[COLUMN_N];
+	uint32_t events, events_max;
+	int64_t ts_ms, salt_id; /* of the event before */
 	const struct batch_bot *bot;
 	size_t bots;
 	uint8_t entry[CONTENT_ENTRY_MAX]; /* of a content; the stack would be cleared each time */
@@ -78,27 +79,38 @@ next_slots(uint32_t slots)
 	return slots ? 2 * slots : TABLE_FIRST;
 }
 
+static size_t
+columns_bytes(uint32_t n)
+{
+	size_t bytes = 0;
+	unsigned i;
+
+	for (i = 0; i < COLUMN_N; i++)
+		bytes += (size_t)n * widest[i];
+	return bytes;
+}
+
 /* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes, of numbers
  * 86. Of the texts, all keys of an event together are shorter than its payload. */
 size_t
 batch_arena_bytes(uint32_t n, size_t payload_bytes)
 {
-	size_t own = sizeof(struct batch_builder) + 16 + KEYS_MAX;
+	size_t own = sizeof(struct batch_builder) + columns_bytes(n) + 16 + KEYS_MAX;
 	size_t entries = (size_t)n + 2; /* "none", and one more so that the last event has room */
 	size_t table = entries * (22 + ENTRY_BYTES) + sizeof(uint32_t[2 * TABLE_FIRST]);
 	size_t numbers = entries * 86 + sizeof(struct number[2 * TABLE_FIRST]);
 	size_t country = 3;
 
-	return own + entries * (sizeof(struct row) + country) + payload_bytes + DICT_N * table +
-	       NUMBERS_N * numbers;
+	return own + entries * country + payload_bytes + DICT_N * table + NUMBERS_N * numbers;
 }
 
 size_t
 batch_document_bytes(uint32_t n, size_t payload_bytes)
 {
-	/* the widest of every column: flags 1, ts 7, visitor 8 + 3, five indexes 3 each less the
-	 * country's byte, salt 5, classes 3, session 8 + 3, tag 8, value 8 */
-	return 4096 + BATCH_BOTS_MAX * BOT_ENTRY_MAX + (size_t)n * 70 + payload_bytes;
+	size_t country = 3; /* all other keys of an event are shorter than its payload */
+
+	return 4096 + BATCH_BOTS_MAX * BOT_ENTRY_MAX + columns_bytes(n) + n * country +
+	       payload_bytes;
 }
 
 /* Bytes that adding any one event may take at most. What is there is checked once, so that nothing
@@ -106,7 +118,7 @@ batch_document_bytes(uint32_t n, size_t payload_bytes)
 static size_t
 bytes_for_one(const struct batch_builder *b)
 {
-	size_t n = sizeof(struct row) + KEYS_MAX + DICT_N * ENTRY_BYTES;
+	size_t n = KEYS_MAX + DICT_N * ENTRY_BYTES;
 	unsigned i;
 
 	for (i = 0; i < DICT_N; i++)
@@ -258,10 +270,10 @@ numbers_grow(struct batch_builder *b, struct numbers *n)
 	}
 }
 
-/* 0 for a number that was not there before, else how many numbers ago it was first seen. Visitors
- * that come back do so soon, so that small numbers prevail. */
+/* 0 for a number that was not there before, which is appended to `fresh`; else how many numbers ago
+ * it was first seen. Visitors that come back do so soon, so that small numbers prevail. */
 static uint32_t
-intern_number(struct batch_builder *b, struct numbers *n, uint64_t v)
+intern_number(struct batch_builder *b, struct numbers *n, uint64_t v, struct writer *fresh)
 {
 	uint32_t before = n->count, at;
 
@@ -271,6 +283,7 @@ intern_number(struct batch_builder *b, struct numbers *n, uint64_t v)
 		if (n->slot[at].v == v)
 			return before - (n->slot[at].index_1 - 1);
 	n->slot[at] = (struct number){v, ++n->count};
+	put_u64(fresh, v);
 	return 0;
 }
 
@@ -290,16 +303,21 @@ batch_expect(const struct batch_builder *b, const struct event *e)
 }
 
 struct batch_builder *
-batch_begin(void *arena, size_t arena_bytes)
+batch_begin(void *arena, size_t arena_bytes, uint32_t events_max)
 {
 	struct batch_builder *b = arena;
-	size_t own = (sizeof(*b) + 7) & ~(size_t)7;
+	unsigned i;
 
-	if (arena_bytes < batch_arena_bytes(0, 0))
+	if (events_max > BATCH_EVENTS_MAX)
+		events_max = BATCH_EVENTS_MAX;
+	if (arena_bytes < batch_arena_bytes(0, 0) + columns_bytes(events_max))
 		return NULL;
-	*b = (struct batch_builder){.base = arena, .bottom = own};
+	*b = (struct batch_builder){.base = arena, .bottom = sizeof(*b), .events_max = events_max};
+	for (i = 0; i < COLUMN_N; i++) {
+		b->column[i] = writer_of(b->base + b->bottom, (size_t)events_max * widest[i]);
+		b->bottom += b->column[i].cap;
+	}
 	b->top = arena_bytes & ~(size_t)7;
-	b->rows = (struct row *)(void *)(b->base + b->bottom);
 	hash_key_random(&b->key);
 	(void)intern_text(b, DICT_REFERRER, (struct text){NULL, 0});
 	(void)intern_text(b, DICT_COUNTRY, (struct text){NULL, 0});
@@ -307,7 +325,7 @@ batch_begin(void *arena, size_t arena_bytes)
 }
 
 static uint8_t
-row_flags(const struct event *e, uint64_t tag)
+flags_of(const struct event *e, uint64_t tag)
 {
 	unsigned flags = 0;
 
@@ -319,35 +337,59 @@ row_flags(const struct event *e, uint64_t tag)
 }
 
 static void
-row_fill(struct batch_builder *b, const struct event *e, struct row *r)
+add_content(struct batch_builder *b, const struct event *e)
 {
-	r->ts_ms = e->ts_ms;
-	r->event_tag = e->has_event_id ? event_tag(e->event_id) : 0;
-	r->value = e->has_value ? e->value : 0;
-	r->salt_id = e->salt_id;
-	r->browser = e->browser;
-	r->system = e->system;
-	r->device = e->device;
-	r->flags = row_flags(e, r->event_tag);
-	r->content = intern_content(b, e);
-	r->name = intern_text(b, DICT_NAME, or_default(e->name, TEXT_LIT(EVENT_DEFAULT_NAME)));
-	r->referrer = intern_text(b, DICT_REFERRER, e->referrer);
-	r->country = intern_text(b, DICT_COUNTRY, (struct text){e->country, e->country[0] ? 2 : 0});
-	r->visitor = intern_number(b, &b->numbers[NUMBERS_VISITOR], e->visitor);
-	r->session = 0; /* none; 1 is new, so all others are one more than a visitor's would be */
+	struct writer *c = b->column;
+	struct text country = {e->country, e->country[0] ? 2 : 0};
+
+	put_varint(&c[COLUMN_CONTENT], intern_content(b, e));
+	put_varint(&c[COLUMN_NAME],
+		   intern_text(b, DICT_NAME, or_default(e->name, TEXT_LIT(EVENT_DEFAULT_NAME))));
+	put_varint(&c[COLUMN_REFERRER], intern_text(b, DICT_REFERRER, e->referrer));
+	put_varint(&c[COLUMN_COUNTRY], intern_text(b, DICT_COUNTRY, country));
+}
+
+static void
+add_client(struct batch_builder *b, const struct event *e)
+{
+	struct writer *c = b->column;
+	uint32_t session =
+	    0; /* none; 1 is new, so all others are one more than a visitor's would be */
+
+	put_varint(&c[COLUMN_VISITOR], intern_number(b, &b->numbers[NUMBERS_VISITOR], e->visitor,
+						     &c[COLUMN_VISITOR_NEW]));
 	if (e->session_hash)
-		r->session = 1 + intern_number(b, &b->numbers[NUMBERS_SESSION], e->session_hash);
+		session = 1 + intern_number(b, &b->numbers[NUMBERS_SESSION], e->session_hash,
+					    &c[COLUMN_SESSION_NEW]);
+	put_varint(&c[COLUMN_SESSION], session);
+	put_u8(&c[COLUMN_BROWSER], e->browser);
+	put_u8(&c[COLUMN_SYSTEM], e->system);
+	put_u8(&c[COLUMN_DEVICE], e->device);
 }
 
 int
 batch_add(struct batch_builder *b, const struct event *e)
 {
+	struct writer *c = b->column;
+	uint64_t tag;
+
 	if (!event_valid(e))
 		return -EINVAL;
-	if (b->events == BATCH_EVENTS_MAX || b->top - b->bottom < bytes_for_one(b))
+	if (b->events == b->events_max || b->top - b->bottom < bytes_for_one(b))
 		return -ENOSPC;
-	b->bottom += sizeof(struct row);
-	row_fill(b, e, &b->rows[b->events++]);
+	tag = e->has_event_id ? event_tag(e->event_id) : 0;
+	put_u8(&c[COLUMN_FLAGS], flags_of(e, tag));
+	put_zigzag(&c[COLUMN_TS], e->ts_ms - b->ts_ms);
+	put_zigzag(&c[COLUMN_SALT], (int64_t)e->salt_id - b->salt_id);
+	add_content(b, e);
+	add_client(b, e);
+	if (tag)
+		put_u64(&c[COLUMN_EVENT_TAG], tag);
+	if (e->has_value)
+		put_f64(&c[COLUMN_VALUE], e->value);
+	b->ts_ms = e->ts_ms;
+	b->salt_id = e->salt_id;
+	b->events++;
 	return 0;
 }
 
@@ -497,97 +539,6 @@ put_entries(struct writer *w, const struct batch_builder *b, const struct table 
 	}
 }
 
-/* In order of index. */
-static void
-put_numbers(struct writer *w, const struct numbers *n)
-{
-	size_t bytes = (size_t)n->count * 8, from = w->len;
-	struct writer one;
-	uint32_t i;
-
-	if (w->bad || bytes > w->cap - w->len) {
-		w->bad = true;
-		return;
-	}
-	for (i = 0; i < n->slots; i++) {
-		if (!n->slot[i].index_1)
-			continue;
-		one = writer_of(w->base + from + (size_t)(n->slot[i].index_1 - 1) * 8, 8);
-		put_u64(&one, n->slot[i].v);
-	}
-	w->len += bytes;
-}
-
-static void
-put_cell(struct writer *w, enum batch_column c, const struct row *r, const struct row *before)
-{
-	switch (c) {
-	case COLUMN_FLAGS:
-		put_u8(w, r->flags);
-		break;
-	case COLUMN_TS:
-		put_zigzag(w, r->ts_ms - (before ? before->ts_ms : 0));
-		break;
-	case COLUMN_VISITOR:
-		put_varint(w, r->visitor);
-		break;
-	case COLUMN_CONTENT:
-		put_varint(w, r->content);
-		break;
-	case COLUMN_NAME:
-		put_varint(w, r->name);
-		break;
-	case COLUMN_REFERRER:
-		put_varint(w, r->referrer);
-		break;
-	case COLUMN_COUNTRY:
-		put_varint(w, r->country);
-		break;
-	case COLUMN_SALT:
-		put_zigzag(w, (int64_t)r->salt_id - (before ? before->salt_id : 0));
-		break;
-	case COLUMN_BROWSER:
-		put_u8(w, r->browser);
-		break;
-	case COLUMN_SYSTEM:
-		put_u8(w, r->system);
-		break;
-	case COLUMN_DEVICE:
-		put_u8(w, r->device);
-		break;
-	case COLUMN_SESSION:
-		put_varint(w, r->session);
-		break;
-	case COLUMN_EVENT_TAG:
-		if (r->flags & BATCH_FLAG_TAG)
-			put_u64(w, r->event_tag);
-		break;
-	case COLUMN_VALUE:
-		if (r->flags & BATCH_FLAG_VALUE)
-			put_f64(w, r->value);
-		break;
-	case COLUMN_VISITOR_NEW:
-	case COLUMN_SESSION_NEW:
-	case COLUMN_N:
-	default:
-		break;
-	}
-}
-
-static void
-put_column(struct writer *w, const struct batch_builder *b, enum batch_column c)
-{
-	uint32_t i;
-
-	if (c == COLUMN_VISITOR_NEW)
-		put_numbers(w, &b->numbers[NUMBERS_VISITOR]);
-	else if (c == COLUMN_SESSION_NEW)
-		put_numbers(w, &b->numbers[NUMBERS_SESSION]);
-	else
-		for (i = 0; i < b->events; i++)
-			put_cell(w, c, &b->rows[i], i ? &b->rows[i - 1] : NULL);
-}
-
 static bool
 meta_valid(const struct batch_meta *m)
 {
@@ -627,7 +578,8 @@ batch_finish(struct batch_builder *b, const struct batch_meta *meta, uint8_t *bu
 	}
 	for (i = 0; i < COLUMN_N; i++) {
 		from = bin_begin(&w, column_keys[i]);
-		put_column(&w, b, (enum batch_column)i);
+		put_bytes(&w, b->column[i].base, b->column[i].len);
+		w.bad = w.bad || b->column[i].bad;
 		bin_end(&w, from);
 	}
 	if (w.bad)

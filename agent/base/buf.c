@@ -4,7 +4,7 @@
 
 /* In place when the longest would fit. */
 void
-put_varint(struct writer *w, uint64_t v)
+put_long_varint(struct writer *w, uint64_t v)
 {
 	bool roomy = !w->bad && w->cap - w->len >= VARINT_MAX;
 	uint8_t bytes[VARINT_MAX], *at = roomy ? w->base + w->len : bytes;
@@ -19,12 +19,6 @@ put_varint(struct writer *w, uint64_t v)
 		w->len += n;
 	else
 		put_bytes(w, bytes, n);
-}
-
-void
-put_zigzag(struct writer *w, int64_t v)
-{
-	put_varint(w, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
 }
 
 uint64_t

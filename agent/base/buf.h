@@ -133,9 +133,24 @@ put_text8(struct writer *w, struct text t)
 	put_bytes(w, t.at, t.len);
 }
 
+/* LEB128 of more than one byte. */
+void put_long_varint(struct writer *w, uint64_t v);
+
 /* LEB128, at most 10 bytes; signed values by zigzag. */
-void put_varint(struct writer *w, uint64_t v);
-void put_zigzag(struct writer *w, int64_t v);
+static inline void
+put_varint(struct writer *w, uint64_t v)
+{
+	if (v < 0x80)
+		put_u8(w, (uint8_t)v);
+	else
+		put_long_varint(w, v);
+}
+
+static inline void
+put_zigzag(struct writer *w, int64_t v)
+{
+	put_varint(w, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
+}
 
 /* -- getting: absent values read as zero; check `bad` at the end -- */
 

@@ -51,7 +51,7 @@ build(const struct segment *s, const struct batch_meta *meta, struct document *r
 
 	if (!d.bytes || !arena)
 		goto out;
-	b = batch_begin(arena, arena_bytes);
+	b = batch_begin(arena, arena_bytes, segment_records(s));
 	if (!b)
 		goto out;
 	batch_set_bots(b, bot, segment_bots(s, bot));

@@ -57,7 +57,7 @@ maker_of(uint32_t n, size_t payload_bytes)
 	m.doc = malloc(m.cap);
 	ck_assert(m.arena != NULL && m.doc != NULL);
 	memset(m.arena, 0xa5, bytes); /* it need not be zeroed */
-	m.b = batch_begin(m.arena, bytes);
+	m.b = batch_begin(m.arena, bytes, n);
 	ck_assert(m.b != NULL);
 	return m;
 }

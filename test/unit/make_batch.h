@@ -76,7 +76,7 @@ maker_begin(struct maker *m, const char *node, uint8_t epoch, uint64_t seq, int6
 	m->meta.until_ms = from_ms + HOUR_MS;
 	m->meta.sealed_ms = from_ms + HOUR_MS;
 	m->arena = aligned_alloc(16, (bytes + 15) & ~(size_t)15);
-	m->builder = batch_begin(m->arena, bytes);
+	m->builder = batch_begin(m->arena, bytes, events);
 	if (!m->builder)
 		abort();
 }

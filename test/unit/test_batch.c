@@ -232,9 +232,13 @@ START_TEST(an_arena_of_any_size_holds_what_it_took)
 	struct batch b;
 	uint32_t n, wrong = 0;
 
+	m = maker_of(1000, 0);
+	while (!batch_begin(m.arena, least, 1000))
+		least += 8;
+	maker_free(&m);
 	for (bytes = least; bytes < least + 40000; bytes += 88) {
 		m = maker_of(1000, 0);
-		m.b = batch_begin(m.arena, bytes);
+		m.b = batch_begin(m.arena, bytes, 1000);
 		for (n = 0, e.visitor = 1; maker_add(&m, &e) == 0; n++) {
 			e.visitor += UINT64_C(0x9e3779b97f4a7c15);
 			e.session_hash = ~e.visitor;
@@ -260,7 +264,7 @@ START_TEST(an_invalid_event_is_refused_and_an_arena_too_small_as_well)
 	_Alignas(16) uint8_t small[64];
 
 	ck_assert_int_eq(batch_add(m.b, &e), -EINVAL);
-	ck_assert(batch_begin(small, sizeof(small)) == NULL);
+	ck_assert(batch_begin(small, sizeof(small), 0) == NULL);
 	maker_free(&m);
 }
 END_TEST
