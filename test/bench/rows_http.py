@@ -8,6 +8,7 @@ from farm import request
 from measure import LOAD_CPU, Failed, in_turns, pin, yield_to_others
 from servers import LOGS, RETURNS, Nginx, OurAgent, Reference, free_port
 
+TURN_S = 1  # of costs: what a machine's other guests do to a ratio comes and goes within seconds
 STEADY = 2000  # requests a second where latency is measured: a tenth of what one core can answer
 
 
@@ -43,17 +44,17 @@ def logged_all(nginx, requests, in_flight):
         raise Failed(f"{nginx.name}: {requests} answered, its log differs by {more}")
 
 
-def against_logs(table, ours, directory, rounds, our_cost):
+def against_logs(table, ours, directory, turns, our_cost):
     logs = Nginx(directory, "nginx-log", LOGS)
     try:
         cost = Costs(logs, **our_cost.how)
         warm(cost)
-        both = in_turns(rounds, {ours.name: our_cost, logs.name: cost})
+        both = in_turns(turns, {ours.name: our_cost, logs.name: cost})
         table.ratio("beacon, 64 connections / nginx reads and logs", 0.90, each(both[ours.name], "us"),
                     each(both[logs.name], "us"))
     finally:
         logs.stop()
-    logged_all(logs, cost.requests, in_flight=(rounds + 1) * 2 * 64)
+    logged_all(logs, cost.requests, in_flight=(turns + 1) * 2 * 64)
 
 
 def costs(table, farm, directory, rounds, seconds):
@@ -64,9 +65,10 @@ def costs(table, farm, directory, rounds, seconds):
     port = free_port()
     bare = Reference("epoll", [str(senders.TOOLS / "epoll_server"), str(port)], port).ready()
     try:
-        took = {s.name: Costs(s, connections=64, seconds=seconds) for s in (ours, plain, bare)}
+        took = {s.name: Costs(s, connections=64, seconds=TURN_S) for s in (ours, plain, bare)}
         warm(*took.values())
-        us = {name: each(results, "us") for name, results in in_turns(rounds, took).items()}
+        turns = rounds * seconds // TURN_S
+        us = {name: each(results, "us") for name, results in in_turns(turns, took).items()}
         table.ratio("beacon, 64 connections / nginx return 200", 1.10, us["web-1"], us["nginx-return"])
         table.ratio("beacon, 64 connections / bare epoll server", 1.20, us["web-1"], us["epoll"])
         for name, goal, part, how in (
@@ -76,7 +78,7 @@ def costs(table, farm, directory, rounds, seconds):
         ):
             both = in_turns(rounds, {s.name: Costs(s, seconds=seconds, **how) for s in (ours, plain)})
             table.ratio(name, goal, each(both["web-1"], part), each(both["nginx-return"], part))
-        against_logs(table, ours, directory, rounds, took["web-1"])
+        against_logs(table, ours, directory, turns, took["web-1"])
     finally:
         for server in (ours, plain, bare):
             server.stop()
@@ -86,9 +88,9 @@ def both_cores(table, farm, directory, rounds, seconds):
     ours = OurAgent(farm, "web-2", workers=2).start()
     plain = Nginx(directory, "nginx-2", RETURNS, workers=2)
     try:
-        took = {s.name: Costs(s, connections=64, seconds=seconds, cores=2) for s in (ours, plain)}
+        took = {s.name: Costs(s, connections=64, seconds=TURN_S, cores=2) for s in (ours, plain)}
         warm(*took.values())
-        got = in_turns(rounds, took)
+        got = in_turns(rounds * seconds // TURN_S, took)
         table.ratio("requests a second on both cores / nginx", 0.95, each(got["web-2"], "rate"),
                     each(got["nginx-2"], "rate"), "a second", "higher")
     finally:
