@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 
-from farm import wait_for
+from farm import free_port, wait_for
 from measure import SERVER_CPU, Failed, children, cpu_ns, pin
 
 SO_TIMESTAMPNS = 35  # of Linux; Python has no name for it
@@ -40,12 +40,6 @@ LOGS = """
     location = /api/track-view/ { mirror /m; mirror_request_body on; error_page 405 404 403 =200 /ok; root DIR; }
     location = /ok { internal; add_header Cache-Control no-store; return 200 '%s'; }
 """ % ANSWER
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(port):

@@ -21,7 +21,7 @@ import uuid
 import pytest
 
 import rolling
-from farm import BROWSER, PATIENCE, midday_zone, request, today_in, wait_for
+from farm import BROWSER, PATIENCE, free_port, midday_zone, request, today_in, wait_for
 from holder import hold
 
 CONTENT = str(uuid.UUID(int=7, version=4))
@@ -327,9 +327,7 @@ def test_systemds_own_activation_works(farm, name):
         pytest.skip("needs systemd-socket-activate, of Debian's package systemd")
     program = farm.agent("web-1") if name == "agent" else farm.central()
     kind = "http" if name == "agent" else "central"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:{}".format(free.getsockname()[1])
+    address = f"127.0.0.1:{free_port()}"
     plain = program.command("run")
     # it passes on no variables but those that it is told to
     options = [f"-E{name}" for name in os.environ if name.endswith("SAN_OPTIONS")]

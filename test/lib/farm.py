@@ -47,6 +47,16 @@ def wait_for(what, probe, patience=None):
         pause.wait(0.02)
 
 
+def free_port():
+    """For a server that is told its port. A connection of its own has just ended there, so that the kernel
+    gives it to nobody else meanwhile; who asks for it with SO_REUSEADDR, as servers do, gets it."""
+    with socket.create_server(("127.0.0.1", 0)) as door:  # with SO_REUSEADDR
+        with socket.create_connection(door.getsockname()) as client:
+            door.accept()[0].close()  # first, and so the state TIME_WAIT is this end's
+            client.recv(1)
+        return door.getsockname()[1]
+
+
 def quote(value):
     """A Python value as the configuration file writes it."""
     if isinstance(value, (list, tuple)):
@@ -274,6 +284,12 @@ class Agent(Program):
 
     def flush(self, check=True):
         return self.run("flush", check=check)
+
+    def await_salts(self):
+        """Whom it meets from now on, every node takes for the same person. Its start waits only for some
+        seconds for the central's salts."""
+        wait_for("salts", lambda: self.metrics()["footfall_salt_of_own_making"] == 0)
+        return self
 
     def status(self):
         answer = request(self.addresses["admin"], "GET", "/status")

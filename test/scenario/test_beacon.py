@@ -308,7 +308,7 @@ def counted(farm):
     """An agent with a central, and what the central then says of today."""
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()
-    agent = farm.agent("web-1", central, admit={"rate": "off"}).start()
+    agent = farm.agent("web-1", central, admit={"rate": "off"}).start().await_salts()
 
     def today():
         agent.flush()

@@ -161,10 +161,8 @@ def test_a_visitor_is_the_same_person_on_every_node_and_after_a_restart(farm):
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()
     agents = [farm.agent(n, central).start() for n in ("web-1", "web-2")]
-    # salts come from the central with the first contact
     for agent in agents:
-        wait_for("salts", lambda a=agent: a.metrics()["footfall_salt_of_own_making"] == 0)
-        assert agent.beacon(body()).status == 200
+        assert agent.await_salts().beacon(body()).status == 200
     agents[0].kill()
     agents[0].start()
     assert agents[0].beacon(body()).status == 200

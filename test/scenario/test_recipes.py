@@ -27,18 +27,12 @@ import uuid
 import pytest
 
 import farm as farm_lib
-from farm import BROWSER, ROOT, wait_for
+from farm import BROWSER, ROOT, free_port, wait_for
 
 RECIPES = ROOT / "packaging" / "recipes"
 PAGE = """<!doctype html><title>t</title>
 <p data-analytics-track data-content-type="video" data-content-id="%s"></p>
 <script src="/js/analytics-tracking.js"></script>"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Pages(http.server.ThreadingHTTPServer):

@@ -37,7 +37,7 @@ def in_turn(rows):
 
 def build(farm, zone="UTC"):
     central = farm.central(time_zone=zone).start()
-    return central, [farm.agent(name, central, **OPEN).start() for name in NODES]
+    return central, [farm.agent(name, central, **OPEN).start().await_salts() for name in NODES]
 
 
 def send(agents, shares):
@@ -152,7 +152,7 @@ def test_one_day_as_beacons_through_a_trusted_proxy(farm, replay):
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()
     open_to_proxy = {**OPEN, "http": {"trusted_proxies": ["127.0.0.1/32"]}}
-    agent = farm.agent("web-1", central, **open_to_proxy).start()
+    agent = farm.agent("web-1", central, **open_to_proxy).start().await_salts()
     for row in rows:
         answer = agent.beacon(
             {"content_type": row.type, "content_id": row.id},
