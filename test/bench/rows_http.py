@@ -1,12 +1,13 @@
 """rows_http.py -- beacons: CPU time per request, requests per second, latency."""
 
+import contextlib
 import datetime
 import struct
 
 import senders
-from farm import request
+from farm import free_port, request, wait_for
 from measure import LOAD_CPU, Failed, in_turns, pin, yield_to_others
-from servers import LOGS, RETURNS, Nginx, OurAgent, Reference, free_port
+from servers import LOGS, RETURNS, Nginx, OurAgent, Reference
 
 TURN_S = 1  # of costs: what a machine's other guests do to a ratio comes and goes within seconds
 STEADY = 2000  # requests a second where latency is measured: a tenth of what one core can answer
@@ -119,31 +120,30 @@ class BatchSink(Reference):
 
     def batches(self):
         data, at = self.kept.read_bytes(), 0
-        while at < len(data):
+        while at + 4 <= len(data):
             (size,) = struct.unpack_from("=I", data, at)
-            yield data[at + 4:at + 4 + size]
             at += 4 + size
+            if at <= len(data):  # else it is being written
+                yield data[at - size:at]
 
-    def deliver(self, name):
-        """Sends the kept batches to the central, as the agent would. How many they are."""
+    def deliver(self, name, batches):
+        """Sends kept batches to the central, as the agent would."""
         self.central.start()
         headers = {"Authorization": f"Bearer {self.tokens[name]}", "Content-Type": "application/zstd"}
-        n = 0
-        for n, batch in enumerate(self.batches(), 1):
+        for n, batch in enumerate(batches, 1):
             answer = request(self.central.address, "POST", "/v1/batches", batch, headers)
             if answer.status != 200 or answer.json() != {"result": "stored"}:
                 raise Failed(f"{name}: batch {n}: the central answers {answer.status} {answer.body}")
-        return n
 
 
 class Rotating(OurAgent):
     """An agent whose segments fill, seal and travel several times a second."""
 
-    def __init__(self, farm, name):
+    def __init__(self, farm, name, interval="1s"):
         self.sink = BatchSink(farm)
         self.requests = 0
         super().__init__(farm, name, central=self.sink, journal={"segment": "64k", "segments": 64},
-                         batch={"interval": "1s"})
+                         batch={"interval": interval})
 
     def travelled(self):
         """Batches sealed, and forwarded, so far."""
@@ -159,14 +159,28 @@ class Rotating(OurAgent):
                 raise Failed(f"{self.name}: nothing was {what} while latency was measured")
         return requests, p999
 
+    def kept(self):
+        """What the sink has, and how many batches the agent calls forwarded, of one moment: intervals go on
+        ending, and the sink has a batch before the agent counts it. As they are if they never agree."""
+        both = []
+
+        def agree():
+            both[:] = list(self.sink.batches()), self.metric("forwarded_batches_total")
+            return len(both[0]) == both[1]
+
+        with contextlib.suppress(TimeoutError):
+            wait_for("the sink and the agent to agree", agree, 2)
+        return both
+
     def arrived(self):
         """Batches sealed and forwarded while latency was measured. By now everything answered has left
         the agent, and is in a central's numbers, once."""
         measured = self.travelled()
         self.agent.flush()
-        forwarded, delivered = self.metric("forwarded_batches_total"), self.sink.deliver(self.name)
-        if delivered != forwarded:
-            raise Failed(f"{self.name}: {forwarded} batches forwarded, {delivered} kept")
+        kept, forwarded = self.kept()
+        self.sink.deliver(self.name, kept)
+        if len(kept) != forwarded:
+            raise Failed(f"{self.name}: {forwarded} batches forwarded, {len(kept)} kept")
         today = datetime.datetime.now(datetime.timezone.utc).date()
         day = datetime.timedelta(days=1)
         stored = self.sink.central.api("summary", from_=today - day, to=today + day)["total_views"]

@@ -49,14 +49,16 @@ def test_a_stall_is_charged_for_every_request_that_was_due_meanwhile(ours):
     though no more than one for each of the 4 connections was under way."""
     over = threading.Event()
 
-    def is_connected():
-        with open("/proc/net/tcp") as file:  # 01: established; the other end's line, its address third
-            return any(line.split()[2:4] == [f"0100007F:{ours.port:04X}", "01"] for line in file)
+    def has_begun():
+        with open("/proc/net/tcp") as file:  # local address, other's, 01: established, bytes to be sent:read
+            lines = [line.split() for line in file]
+        return any(line[1] == f"0100007F:{ours.port:04X}" and line[3] == "01"
+                   and not line[4].endswith(":00000000") for line in lines)
 
     ours.agent.process.send_signal(signal.SIGSTOP)
     with concurrent.futures.ThreadPoolExecutor(1) as beside:
         run = beside.submit(senders.run, [senders.TOOLS / "http_pace", ours.port, 1000, 1, 4, 0])
-        wait_for("the sender to connect", is_connected)
+        wait_for("the first request to lie there", has_begun)
         over.wait(2)
         ours.agent.process.send_signal(signal.SIGCONT)
         answered, p50, p999, longest = (float(word) for word in run.result().split()[1:])
@@ -126,8 +128,8 @@ def test_datagrams_that_the_kernel_drops_are_the_figure_and_no_failure(farm, mon
 
 @pytest.fixture
 def rotating(farm):
-    """Batches of its have travelled."""
-    it = rows_http.Rotating(farm, "web-1").start()
+    """Batches of its have travelled, and no interval ends that would send one more."""
+    it = rows_http.Rotating(farm, "web-1", interval="1h").start()
     it.checked(lambda: it.paced(1), 0)
     return it
 
