@@ -158,6 +158,7 @@ def test_a_reload_while_answers_wait_changes_those_that_follow(farm):
     done = late.await_standstill()
     assert done < number
     reload(agent, allowed_origins=[ORIGIN])
+    most = late.counts("http_requests_total")  # as many, unless it went on in spite of all
     answer = request(agent.http, "GET", "/nothing", headers={"Origin": ORIGIN})
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     read = Reader(late.client)
@@ -166,7 +167,9 @@ def test_a_reload_while_answers_wait_changes_those_that_follow(farm):
         status, headers, _ = read.next()
         assert status == 404
         allowed.append(headers.get("Access-Control-Allow-Origin"))
-    assert allowed == [None] * int(done) + [ORIGIN] * (number - int(done))
+    former = allowed.count(None)
+    assert done <= former <= most
+    assert allowed == [None] * former + [ORIGIN] * (number - former)
     late.close()
 
 
@@ -370,8 +373,9 @@ def test_every_kind_of_door_is_served_and_a_proxys_connections_are_dealt_out(far
         assert Reader(local).next()[0] == 200
         held.append(local)
     assert sum(len(w) for w in watched(agent)) == sum(empty) + 30
-    # each worker has the doors, its box, and ten connections
-    assert sorted(len(w) for w in watched(agent)) == [n + 10 for n in empty]
+    # each worker has the doors, its box, and ten connections; who looks whether another one waits holds a
+    # place of the emptiest worker for that moment, and so the last one may have gone to the next
+    assert all(9 <= len(w) - n <= 11 for w, n in zip(sorted(watched(agent), key=len), empty, strict=True))
     for name in ("http", "http2"):
         for _ in range(10):
             assert request(agent.addresses[name], "POST", TRACK, BODY, BROWSER).status == 200
