@@ -30,7 +30,9 @@ NO_TEXT = [b"\x80", b"\xe2\x82", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x8
 def agent(module_farm):
     """One for all: whatever one of them breaks, the next one meets."""
     open_ = {"rate": "off", "double_click": "0s", "max_age": "7d"}
-    return module_farm.agent("web-1", admit=open_, journal={"segment": "1m"}).start()
+    it = module_farm.agent("web-1", admit=open_, journal={"segment": "1m"}).start()
+    wait_for("the log of its start to be whole", lambda: 'msg="ready"' in it.log())
+    return it
 
 
 def counts(agent):
