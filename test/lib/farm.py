@@ -177,7 +177,7 @@ class Program:
         self._alive()
         try:
             return request(self.addresses[self.ready_name], "GET", "/readyz").status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):  # it died within its answer: seen in the next turn
             return False
 
     def log(self):
