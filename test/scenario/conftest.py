@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -25,6 +26,13 @@ def module_farm(tmp_path_factory):
     it = farm_lib.Farm(tmp_path_factory.mktemp("farm"))
     yield it
     it.close()
+
+
+@pytest.fixture
+def one_salt():
+    """Salts change at midnight UTC: whoever comes before it and after it is two visitors, as he should be."""
+    if time.time() % 86400 > 86400 - 600:
+        pytest.skip("midnight UTC, when salts change, is less than ten minutes away")
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_the_answer_is_the_documented_one_to_the_byte(agent):
     assert agent.beacon(body()).body == b'{"success":true,"tracked":true}'
 
 
-def test_a_repeat_is_tracked(agent):
+def test_a_repeat_is_tracked(agent, one_salt):
     one = body(content_id=str(uuid.uuid4()))
     before = events(agent, "accepted", "repeat")
     assert agent.beacon(one).json() == TRACKED
@@ -304,7 +304,7 @@ def test_a_full_spool_is_503_and_says_when_to_come_back(farm):
 
 
 @pytest.fixture
-def counted(farm):
+def counted(farm, one_salt):
     """An agent with a central, and what the central then says of today."""
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()

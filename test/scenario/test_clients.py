@@ -375,7 +375,7 @@ def page_of_node(folder):
 
 
 @pytest.mark.parametrize("page", [page_of_django, page_of_php, page_of_node], ids=["django", "php", "node"])
-def test_a_page_of_the_manual_and_its_beacon_count_once(page, agent, pages):
+def test_a_page_of_the_manual_and_its_beacon_count_once(page, agent, pages, one_salt):
     html = page(pages)
     found = dict(re.findall(r'data-(content-type|content-id|event-id)="([^"]+)"', html))
     assert found["content-id"] == CONTENT

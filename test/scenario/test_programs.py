@@ -157,7 +157,7 @@ def test_a_retry_after_a_crash_or_a_restart_is_recognised(farm):
     assert views(central, zone) == 1
 
 
-def test_a_visitor_is_the_same_person_on_every_node_and_after_a_restart(farm):
+def test_a_visitor_is_the_same_person_on_every_node_and_after_a_restart(farm, one_salt):
     zone = midday_zone()
     central = farm.central(time_zone=zone).start()
     agents = [farm.agent(n, central).start() for n in ("web-1", "web-2")]
