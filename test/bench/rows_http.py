@@ -9,7 +9,7 @@ from farm import free_port, request, wait_for
 from measure import LOAD_CPU, Failed, in_turns, pin, yield_to_others
 from servers import LOGS, RETURNS, Nginx, OurAgent, Reference
 
-TURN_S = 1  # of costs: what a machine's other guests do to a ratio comes and goes within seconds
+SLICE_S = 1  # what a machine's other guests do to a ratio comes and goes within seconds
 STEADY = 2000  # requests a second where latency is measured: a tenth of what one core can answer
 
 
@@ -29,7 +29,24 @@ class Costs:
         requests, rate, p50 = self.server.checked(
             lambda: senders.wrk(self.server.port, **self.how), in_flight=2 * self.how["connections"])
         self.requests += requests
-        return {"us": (self.server.cpu_ns() - before) / 1000 / requests, "rate": rate, "p50": p50}
+        us = (self.server.cpu_ns() - before) / 1000
+        return {"us": us / requests, "rate": rate, "p50": p50, "requests": requests}
+
+
+def in_slices(rounds, seconds, servers, **how):
+    """Turns of a second, of which each round adds up as many as it has seconds: not their median, since
+    the agent seals once in several seconds, and that is to be in every figure. Name -> us and rate."""
+    took = {s.name: Costs(s, seconds=SLICE_S, **how) for s in servers}
+    warm(*took.values())
+    n = seconds // SLICE_S
+    got = {}
+    for name, slices in in_turns(rounds * n, took).items():
+        parts = [slices[i:i + n] for i in range(0, len(slices), n)]
+        got[name] = {
+            "us": [sum(s["us"] * s["requests"] for s in part) / sum(s["requests"] for s in part) for part in parts],
+            "rate": [sum(s["rate"] for s in part) / n for part in parts],
+        }
+    return got, took
 
 
 def warm(*costs):
@@ -45,17 +62,14 @@ def logged_all(nginx, requests, in_flight):
         raise Failed(f"{nginx.name}: {requests} answered, its log differs by {more}")
 
 
-def against_logs(table, ours, directory, turns, our_cost):
+def against_logs(table, ours, directory, rounds, seconds):
     logs = Nginx(directory, "nginx-log", LOGS)
     try:
-        cost = Costs(logs, **our_cost.how)
-        warm(cost)
-        both = in_turns(turns, {ours.name: our_cost, logs.name: cost})
-        table.ratio("beacon, 64 connections / nginx reads and logs", 0.90, each(both[ours.name], "us"),
-                    each(both[logs.name], "us"))
+        got, took = in_slices(rounds, seconds, (ours, logs), connections=64)
+        table.ratio("beacon, 64 connections / nginx reads and logs", 0.90, got[ours.name]["us"], got[logs.name]["us"])
     finally:
         logs.stop()
-    logged_all(logs, cost.requests, in_flight=(turns + 1) * 2 * 64)
+    logged_all(logs, took[logs.name].requests, in_flight=(rounds * seconds // SLICE_S + 1) * 2 * 64)
 
 
 def costs(table, farm, directory, rounds, seconds):
@@ -66,10 +80,8 @@ def costs(table, farm, directory, rounds, seconds):
     port = free_port()
     bare = Reference("epoll", [str(senders.TOOLS / "epoll_server"), str(port)], port).ready()
     try:
-        took = {s.name: Costs(s, connections=64, seconds=TURN_S) for s in (ours, plain, bare)}
-        warm(*took.values())
-        turns = rounds * seconds // TURN_S
-        us = {name: each(results, "us") for name, results in in_turns(turns, took).items()}
+        got, _ = in_slices(rounds, seconds, (ours, plain, bare), connections=64)
+        us = {name: figures["us"] for name, figures in got.items()}
         table.ratio("beacon, 64 connections / nginx return 200", 1.10, us["web-1"], us["nginx-return"])
         table.ratio("beacon, 64 connections / bare epoll server", 1.20, us["web-1"], us["epoll"])
         for name, goal, part, how in (
@@ -79,7 +91,7 @@ def costs(table, farm, directory, rounds, seconds):
         ):
             both = in_turns(rounds, {s.name: Costs(s, seconds=seconds, **how) for s in (ours, plain)})
             table.ratio(name, goal, each(both["web-1"], part), each(both["nginx-return"], part))
-        against_logs(table, ours, directory, turns, took["web-1"])
+        against_logs(table, ours, directory, rounds, seconds)
     finally:
         for server in (ours, plain, bare):
             server.stop()
@@ -89,11 +101,9 @@ def both_cores(table, farm, directory, rounds, seconds):
     ours = OurAgent(farm, "web-2", workers=2).start()
     plain = Nginx(directory, "nginx-2", RETURNS, workers=2)
     try:
-        took = {s.name: Costs(s, connections=64, seconds=TURN_S, cores=2) for s in (ours, plain)}
-        warm(*took.values())
-        got = in_turns(rounds * seconds // TURN_S, took)
-        table.ratio("requests a second on both cores / nginx", 0.95, each(got["web-2"], "rate"),
-                    each(got["nginx-2"], "rate"), "a second", "higher")
+        got, _ = in_slices(rounds, seconds, (ours, plain), connections=64, cores=2)
+        table.ratio("requests a second on both cores / nginx", 0.95, got["web-2"]["rate"], got["nginx-2"]["rate"],
+                    "a second", "higher")
     finally:
         ours.stop()
         plain.stop()
