@@ -407,8 +407,6 @@ admit_prepare(struct admit_worker *w, const struct admit_request *q, struct even
 		dedup_find(a->dedup, e->event_id, &ret_p->id);
 	if (a->repeat && (who.has_addr || e->session.len > 0))
 		repeat_find(a->repeat, e, &ret_p->click);
-	dedup_fetch(&ret_p->id);
-	repeat_fetch(&ret_p->click);
 }
 
 static void
@@ -431,6 +429,10 @@ admit_decide(struct admit_worker *w, struct admission *p, size_t n)
 {
 	size_t i;
 
+	for (i = 0; i < n; i++) {
+		dedup_fetch(&p[i].id);
+		repeat_fetch(&p[i].click);
+	}
 	for (i = 0; i < n; i++)
 		decide(w, &p[i]);
 }

@@ -63,10 +63,10 @@ struct admit_request { /* what the transport knows beside the event */
 bool admit_rate(struct admit_worker *w, const struct admit_request *q, enum reason *ret_reason,
 		int64_t *ret_retry_ms);
 
-/* A verdict on a decoded event, in two steps, so that a transport does something else meanwhile,
- * such as preparing the next event: the first step asks for the table lines that the second one
- * looks at. None is in a cache, and waiting for them costs as much as a fifth of a verdict. Between
- * the steps nothing is held, remembered or counted. */
+/* A verdict on a decoded event, in two steps, so that several are decided at once: the table lines
+ * that they look at, of which none is in a cache, are asked for together. Where pages are found by
+ * walking tables that have left the caches as well, asking alone costs a tenth of a verdict, and of
+ * several together hardly more. Between the steps nothing is held, remembered or counted. */
 struct admission {
 	struct event *e; /* lent until it is decided */
 	enum reason verdict;

@@ -278,14 +278,12 @@ serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len)
 }
 
 void
-http_conn_settle(struct http_worker *w, struct http_turn *t)
+http_conn_settle(struct http_worker *w, struct http_turn *t, enum reason verdict)
 {
 	struct http_conn *k = t->conn;
 
-	if (!k)
-		return;
 	k->state = HTTP_READS;
-	http_request_answer(w, t);
+	http_request_answer(w, t, verdict);
 	t->conn = NULL;
 	if (serve(w, k, t->arena, 0) && k->more)
 		watch(w, k, EPOLL_CTL_MOD); /* reports at once when there is more */

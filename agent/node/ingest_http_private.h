@@ -83,15 +83,16 @@ struct http_conn {
 	struct http_conn *prev, *next;                /* among the open, or next among the free */
 };
 
-/* A request and its verdict. Those of two connections overlap: between the steps of one verdict
- * (admit_prepare) the next request is read, so that what the verdict needs of the tables comes out
- * of memory meanwhile. It costs a request alone nothing, and others some microseconds. */
+/* A request that was read and waits for its verdict. Of what a wake-up brings, so many are read one
+ * after the other and decided together (admit_decide), which costs each less; a request alone waits
+ * for nobody. */
+#define HTTP_TURNS 8
+
 struct http_turn {
 	struct http_conn *conn; /* whose request waits, or NULL */
 	struct http_request request;
 	struct beacon_scratch scratch;
 	struct event event;
-	struct admission admission;
 	char join[HEADER_JOIN_MAX];
 	char *arena; /* http_worker.room: where a request is read that comes in one piece */
 };
@@ -140,9 +141,11 @@ struct http_worker {
 	int64_t now_ms, tick_at_ms;
 	int64_t date_s;
 	char date[HTTP_DATE_LEN + 1];
-	struct http_turn turn[2];
-	struct http_turn *next,
-	    *last; /* where a request is read, and the other one, which may wait */
+	char *arenas; /* of all turns */
+	struct http_turn turn[HTTP_TURNS];
+	struct admission admission[HTTP_TURNS]; /* of each turn's event */
+	unsigned n_waiting;                     /* turns; behind them the one in which is read */
+	struct http_turn *next;                 /* that one */
 	/* handed over: NULL, or what the owner takes next */
 	_Atomic(struct http_rules *) next_rules;
 	/* atomic */
@@ -222,8 +225,8 @@ void http_conn_event(struct http_worker *w, struct http_conn *k, uint32_t events
 void http_conn_send(struct http_worker *w, struct http_conn *k, struct http_answer *a,
 		    size_t bytes);
 
-/* Decides and answers the request of that turn, if one waits. */
-void http_conn_settle(struct http_worker *w, struct http_turn *t);
+/* The verdict is there: answers the request of that turn, and goes on with its connection. */
+void http_conn_settle(struct http_worker *w, struct http_turn *t, enum reason verdict);
 
 /* An interim answer: lost when it does not go out at once, which costs the client a second; the
  * connection's end when half of it does. */
@@ -246,7 +249,7 @@ void http_conn_close_all(struct http_worker *w);
 size_t http_request_serve(struct http_worker *w, struct http_conn *k, const char *at, size_t len);
 
 /* What http_conn_settle calls: of a request that waited. */
-void http_request_answer(struct http_worker *w, struct http_turn *t);
+void http_request_answer(struct http_worker *w, struct http_turn *t, enum reason verdict);
 
 /* A beacon whose body never came. */
 void http_request_cut(struct http_worker *w);

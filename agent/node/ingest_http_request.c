@@ -158,12 +158,10 @@ send_last(struct http_worker *w, struct http_conn *k, enum answer answer)
 /* -- the beacon -- */
 
 void
-http_request_answer(struct http_worker *w, struct http_turn *t)
+http_request_answer(struct http_worker *w, struct http_turn *t, enum reason verdict)
 {
-	struct reply p = {.sentence = t->scratch.error};
+	struct reply p = {.answer = answer_of(verdict), .sentence = t->scratch.error};
 
-	admit_decide(w->admit, &t->admission, 1);
-	p.answer = answer_of(t->admission.verdict);
 	send_reply(w, t->conn, &t->request, &p);
 }
 
@@ -173,6 +171,7 @@ judge(struct http_worker *w, struct http_conn *k, struct admit_request *q, struc
       bool is_last, struct reply *p)
 {
 	struct http_turn *t = w->next;
+	struct admission *a = &w->admission[w->n_waiting];
 	enum reason r = beacon_decode(body.at, body.len, &t->scratch, &t->event);
 
 	p->sentence = t->scratch.error;
@@ -181,14 +180,16 @@ judge(struct http_worker *w, struct http_conn *k, struct admit_request *q, struc
 		p->answer = answer_of(r);
 		return;
 	}
-	admit_prepare(w->admit, q, &t->event, t->scratch.error, &t->admission);
-	if (is_last && !k->buffer) { /* its bytes stay where they are until it is decided */
+	admit_prepare(w->admit, q, &t->event, t->scratch.error, a);
+	/* its bytes stay where they are until it is decided; who waits for the disk must not let
+	 * others grow old meanwhile */
+	if (is_last && !k->buffer && !w->waits) {
 		t->conn = k;
 		k->state = HTTP_WAITS;
 		return;
 	}
-	admit_decide(w->admit, &t->admission, 1);
-	p->answer = answer_of(t->admission.verdict);
+	admit_decide(w->admit, a, 1);
+	p->answer = answer_of(a->verdict);
 }
 
 static void

@@ -253,15 +253,16 @@ tend(struct http_worker *w, enum http_phase phase)
 	atomic_store(&w->phase, phase);
 }
 
-/* The request that was just read waits; the one before has waited long enough. */
 static void
-take_turns(struct http_worker *w)
+settle_all(struct http_worker *w)
 {
-	struct http_turn *t = w->next;
+	unsigned i;
 
-	http_conn_settle(w, w->last);
-	w->next = w->last;
-	w->last = t;
+	admit_decide(w->admit, w->admission, w->n_waiting);
+	for (i = 0; i < w->n_waiting; i++)
+		http_conn_settle(w, &w->turn[i], w->admission[i].verdict);
+	w->n_waiting = 0;
+	w->next = w->turn;
 }
 
 void
@@ -274,8 +275,11 @@ http_worker_take(struct http_worker *w, const struct epoll_event *got, int n)
 		switch (*(const enum http_source *)got[i].data.ptr) {
 		case HTTP_CONN:
 			http_conn_event(w, got[i].data.ptr, got[i].events);
-			if (w->next->conn)
-				take_turns(w);
+			if (!w->next->conn)
+				break;
+			w->next++;
+			if (++w->n_waiting == HTTP_TURNS)
+				settle_all(w);
 			break;
 		case HTTP_DOOR:
 			accept_some(w, got[i].data.ptr);
@@ -285,7 +289,7 @@ http_worker_take(struct http_worker *w, const struct epoll_event *got, int n)
 			break;
 		}
 	}
-	http_conn_settle(w, w->last);
+	settle_all(w);
 }
 
 /* An idle worker wakes up for nothing. */
@@ -345,7 +349,7 @@ int
 http_worker_init(struct http_worker *w)
 {
 	const struct conf *c = w->http->c;
-	size_t n = (size_t)c->http_connections;
+	size_t n = (size_t)c->http_connections, i;
 	int err;
 
 	sem_init(&w->has_begun, 0, 0);
@@ -357,13 +361,15 @@ http_worker_init(struct http_worker *w)
 	err = w->epoll < 0 ? -errno : http_mail_open(w);
 	if (err)
 		return err;
-	w->next = &w->turn[0];
-	w->last = &w->turn[1];
-	w->turn[0].arena = malloc(w->room);
-	w->turn[1].arena = malloc(w->room);
+	w->next = w->turn;
+	w->arenas = pool_map(HTTP_TURNS * w->room);
 	w->conns = pool_map(n * sizeof(*w->conns));
 	w->buffers = pool_map(n * w->stride);
-	return w->turn[0].arena && w->turn[1].arena && w->conns && w->buffers ? 0 : -ENOMEM;
+	if (!w->arenas || !w->conns || !w->buffers)
+		return -ENOMEM;
+	for (i = 0; i < HTTP_TURNS; i++)
+		w->turn[i].arena = w->arenas + i * w->room;
+	return 0;
 }
 
 int
@@ -455,8 +461,7 @@ http_worker_fini(struct http_worker *w)
 	http_rules_free(w->rules);
 	http_rules_free(atomic_exchange(&w->next_rules, NULL));
 	free(w->door);
-	free(w->turn[0].arena);
-	free(w->turn[1].arena);
+	pool_unmap(w->arenas, HTTP_TURNS * w->room);
 	pool_unmap(w->conns, n * sizeof(*w->conns));
 	pool_unmap(w->buffers, n * w->stride);
 }

@@ -1,7 +1,7 @@
 /* Connections of ingest_http: two bytes that say how they are cut and read, then what the client
- * sends. Alone and at once, or two beside each other, cut anywhere, read at once or at the end, with
- * room in the socket or hardly any: each gets the same bytes as answers, the counters have moved
- * alike, and nothing of a connection is left.
+ * sends. Alone and at once, or more beside each other than are decided together, the first one cut
+ * anywhere, read at once or at the end, with room in the socket or hardly any: each gets the same
+ * bytes as answers, the counters have moved alike, and nothing of a connection is left.
  * The agent is stopping, so that no event is remembered and each run finds what the other did. */
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -19,10 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define TIGHT 1        /* hardly any room in the socket */
 #define READS_LATE 2   /* the client reads when all is sent */
-#define ALIKE 4        /* both are cut in the same places, and not one of them nowhere */
+#define ALIKE 4        /* all are cut in the same places, and not only the first one */
 #define TURNS_MAX 4000 /* without an end: it goes in circles */
 #define IN_MAX 65536
-#define CLIENTS 2
+#define CLIENTS (HTTP_TURNS + 2)
 #define OUT_MAX ((size_t)16 << 20) /* as large an answer as there is to each request */
 
 static struct ingest_http http;
@@ -135,10 +135,10 @@ piece(struct client *c, size_t left)
 static void
 turn(void)
 {
-	struct epoll_event got[4];
+	struct epoll_event got[CLIENTS];
 	int n, turns = 0;
 
-	while ((n = epoll_wait(worker.epoll, got, 4, 0)) > 0) {
+	while ((n = epoll_wait(worker.epoll, got, CLIENTS, 0)) > 0) {
 		if (++turns > TURNS_MAX)
 			abort();
 		http_worker_take(&worker, got, n);
@@ -267,7 +267,7 @@ run(struct run *r, const uint8_t *data, size_t size)
 		abort();
 }
 
-/* -- two of them -- */
+/* -- several of them -- */
 
 static bool
 is_like(const struct run *alone, const struct run *r)
@@ -314,12 +314,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		alone.client[0].out = malloc(OUT_MAX);
 		for (i = 0; i < CLIENTS; i++)
 			beside.client[i].out = malloc(OUT_MAX);
-		if (!alone.client[0].out || !beside.client[0].out || !beside.client[1].out)
-			abort();
+		for (i = 0; i < CLIENTS; i++)
+			if (!alone.client[0].out || !beside.client[i].out)
+				abort();
 	}
 	beside.how = data[0];
 	beside.client[0].state = 0x10000u + data[1] * 2654435761u;
-	beside.client[1].state = data[0] & ALIKE ? beside.client[0].state : 0;
+	for (i = 1; i < CLIENTS; i++)
+		beside.client[i].state = data[0] & ALIKE ? beside.client[0].state : 0;
 	run(&alone, data + 2, size - 2);
 	run(&beside, data + 2, size - 2);
 	if (!expects(data + 2, size - 2) && !is_like(&alone, &beside))
