@@ -379,11 +379,11 @@ ingest_http_drain(struct ingest_http *h, int64_t drain_ms)
 
 	if (!h || h->n_workers == 0 || !h->worker[0].runs)
 		return;
-	log_info("draining: every answer is its connection's last", "most_ms=%lld",
-		 (long long)drain_ms);
 	h->drain_since_ms = mono_now().us / 1000;
 	h->drain_ms = drain_ms;
 	enter(h, PHASE_DRAINS);
+	log_info("draining: every answer is its connection's last", "most_ms=%lld",
+		 (long long)drain_ms);
 	wait_until(h, none_older, drain_ms);
 	enter(h, PHASE_ENDS);
 	if (!wait_until(h, none_accepts, FINISH_MS))
