@@ -1,8 +1,8 @@
 /* dedup.h -- what was accepted lately: event ids, and who had which content.
  *
  * Two tables that admission asks about every event, with the same steps. Finding says where an event
- * would stand; fetching has those lines on their way into the cache while the caller goes on, with
- * the next event for one. A claim looks the event up and keeps its line locked; the claim is then
+ * would stand; fetching has those lines on their way into the cache, best of several events before
+ * the first of them is claimed. A claim looks the event up and keeps its line locked; the claim is then
  * kept, when the journal holds the event, or dropped. So nothing is remembered that was not
  * accepted, and of concurrent events with the same id or the same content exactly one is the first.
  *
@@ -43,8 +43,8 @@ void dedup_free(struct dedup *d);
 /* Where the id would stand. Nothing is held yet. */
 void dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim);
 
-/* Has its lines fetched, if there are any, and waits for none: worth it where other work stands
- * between this and the claim. */
+/* Has its lines fetched, if there are any. It waits for none, but the processor may for the tables
+ * that say where a page is: of several events' at once, since it looks for several pages at a time. */
 void dedup_fetch(const struct dedup_claim *c);
 
 /* True when the id is new: it is then claimed, and dedup_keep or dedup_drop must follow soon. False

@@ -9,7 +9,7 @@
  * Threads:  one per worker, which owns its connections: an epoll loop, edge-triggered.
  * Memory:   per worker http.connections connections of 128 bytes; one whose request has come in
  *           part, or whose answer waits for room in its socket, holds http.connection_memory and
- *           1.3 KiB until that is over. Two more of http.connection_memory for the requests that
+ *           1.3 KiB until that is over. Eight more of http.connection_memory for the requests that
  *           are being judged, with 5 KiB each. One address holds http.connections_per_address
  *           connections, which costs a fixed 256 KiB.
  * Errors:   what clients can cause is answered and counted, never logged one by one.

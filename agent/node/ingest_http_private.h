@@ -141,7 +141,6 @@ struct http_worker {
 	int64_t now_ms, tick_at_ms;
 	int64_t date_s;
 	char date[HTTP_DATE_LEN + 1];
-	char *arenas; /* of all turns */
 	struct http_turn turn[HTTP_TURNS];
 	struct admission admission[HTTP_TURNS]; /* of each turn's event */
 	unsigned n_waiting;                     /* turns; behind them the one in which is read */

@@ -362,14 +362,14 @@ http_worker_init(struct http_worker *w)
 	if (err)
 		return err;
 	w->next = w->turn;
-	w->arenas = pool_map(HTTP_TURNS * w->room);
+	for (i = 0; i < HTTP_TURNS; i++) {
+		w->turn[i].arena = malloc(w->room);
+		if (!w->turn[i].arena)
+			return -ENOMEM;
+	}
 	w->conns = pool_map(n * sizeof(*w->conns));
 	w->buffers = pool_map(n * w->stride);
-	if (!w->arenas || !w->conns || !w->buffers)
-		return -ENOMEM;
-	for (i = 0; i < HTTP_TURNS; i++)
-		w->turn[i].arena = w->arenas + i * w->room;
-	return 0;
+	return w->conns && w->buffers ? 0 : -ENOMEM;
 }
 
 int
@@ -449,7 +449,7 @@ http_worker_join(struct http_worker *w)
 void
 http_worker_fini(struct http_worker *w)
 {
-	size_t n = (size_t)w->http->c->http_connections;
+	size_t n = (size_t)w->http->c->http_connections, i;
 
 	if (!w->has_run)
 		close_own(w);
@@ -461,7 +461,8 @@ http_worker_fini(struct http_worker *w)
 	http_rules_free(w->rules);
 	http_rules_free(atomic_exchange(&w->next_rules, NULL));
 	free(w->door);
-	pool_unmap(w->arenas, HTTP_TURNS * w->room);
+	for (i = 0; i < HTTP_TURNS; i++)
+		free(w->turn[i].arena);
 	pool_unmap(w->conns, n * sizeof(*w->conns));
 	pool_unmap(w->buffers, n * w->stride);
 }
