@@ -62,8 +62,9 @@ size_t batch_arena_bytes(uint32_t n, size_t payload_bytes);
 /* Most bytes of the document that such a batch becomes. */
 size_t batch_document_bytes(uint32_t n, size_t payload_bytes);
 
-/* Starts a batch of at most events_max events in the arena (16-byte aligned, at least
- * batch_arena_bytes; needs not be zeroed). NULL when it is too small for their columns. */
+/* Starts a batch of at most events_max events, at most BATCH_EVENTS_MAX, in the arena (16-byte
+ * aligned, at least batch_arena_bytes; needs not be zeroed). NULL when it is too small for their
+ * columns. */
 struct batch_builder *batch_begin(void *arena, size_t arena_bytes, uint32_t events_max);
 
 /* Asks for the memory that adding e will look at, while the one before it is being added. A hint,
@@ -71,7 +72,7 @@ struct batch_builder *batch_begin(void *arena, size_t arena_bytes, uint32_t even
 void batch_expect(const struct batch_builder *b, const struct event *e);
 
 /* Adds one unpacked event; copies what it needs. An absent site becomes EVENT_DEFAULT_SITE, an
- * absent name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or BATCH_EVENTS_MAX), or -EINVAL for one that
+ * absent name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or events_max), or -EINVAL for one that
  * is not event_valid; then the batch is as it was. */
 int batch_add(struct batch_builder *b, const struct event *e);
 
