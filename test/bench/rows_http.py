@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import struct
+import threading
 
 import senders
 from farm import free_port, request, wait_for
@@ -17,20 +18,34 @@ def each(results, part):
     return [result[part] for result in results]
 
 
+def at_rest(server):
+    """Until it takes less than a fiftieth of a processor: what it still does would slow down the next."""
+    pause = threading.Event()
+
+    def rests():
+        before = server.cpu_ns()
+        pause.wait(0.05)
+        return server.cpu_ns() - before < 10**6
+
+    wait_for(f"{server.name} to rest", rests)
+
+
 class Costs:
     """us of server CPU per request, and what else wrk says, of one server under one load."""
 
     def __init__(self, server, **how):
         self.server, self.how = server, how
-        self.requests = 0
+        self.requests, self.before = 0, server.cpu_ns()
 
     def __call__(self):
-        before = self.server.cpu_ns()
+        """What the server still did after its last turn, such as sealing, is counted to this one."""
         requests, rate, p50 = self.server.checked(
             lambda: senders.wrk(self.server.port, **self.how), in_flight=2 * self.how["connections"])
         self.requests += requests
-        us = (self.server.cpu_ns() - before) / 1000
-        return {"us": us / requests, "rate": rate, "p50": p50, "requests": requests}
+        if self.how.get("cores", 1) > 1:
+            at_rest(self.server)
+        before, self.before = self.before, self.server.cpu_ns()
+        return {"us": (self.before - before) / 1000 / requests, "rate": rate, "p50": p50, "requests": requests}
 
 
 def in_slices(rounds, seconds, servers, **how):
