@@ -1,8 +1,10 @@
 #include "central/http.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/http_head.h"
@@ -60,6 +62,22 @@ connection_admit(void *cls, const struct sockaddr *peer, socklen_t len)
 	return MHD_NO;
 }
 
+/* By the daemon's own thread. MHD_quiesce_daemon from any other one is a race with it for taking the
+ * socket out of epoll's set, and libmicrohttpd (0.9.75 as well as 1.0.1) ends the process when the
+ * one finds that the other has done it. */
+static void
+stop_if_closing(struct http_daemon *d)
+{
+	struct http_server *s = d->server;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->closing && d->listening) {
+		MHD_quiesce_daemon(d->mhd); /* d->fd is ours again */
+		d->listening = false;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void
 connection_started(struct http_server *s, struct MHD_Connection *connection, void **context)
 {
@@ -108,10 +126,13 @@ static void
 notify_connection(void *cls, struct MHD_Connection *connection, void **context,
 		  enum MHD_ConnectionNotificationCode code)
 {
+	struct http_daemon *d = cls;
+
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		connection_started(cls, connection, context);
+		connection_started(d->server, connection, context);
 	else
-		connection_closed(cls, connection, context);
+		connection_closed(d->server, connection, context);
+	stop_if_closing(d);
 }
 
 static void
@@ -205,44 +226,67 @@ complain(void *cls, const char *format, va_list args)
 }
 
 static int
-start_daemon(struct http_server *s, size_t i)
+start_daemon(struct http_server *s, size_t i, unsigned most, struct http_daemon *d)
 {
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem more[5];
-	size_t n = 0;
+	struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
 
-	if (s->setup.threads > 1)
-		more[n++] =
-		    (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, s->setup.threads, NULL};
 	if (s->setup.tls_cert) {
 		flags |= MHD_USE_TLS;
-		more[n++] =
-		    (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->setup.tls_cert};
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->setup.tls_key};
+		tls[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->setup.tls_cert};
+		tls[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->setup.tls_key};
+		tls[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	}
-	more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-	s->daemon[i] = MHD_start_daemon(
+	d->server = s;
+	d->listening = true;
+	d->fd = fcntl(s->fd[i], F_DUPFD_CLOEXEC, 0);
+	if (d->fd < 0) {
+		log_error("no descriptor left", "address=%s", s->address[i]);
+		return -EMFILE;
+	}
+	d->mhd = MHD_start_daemon(
 	    flags, 0, connection_admit, s, http_handle, s, MHD_OPTION_EXTERNAL_LOGGER, complain,
-	    NULL, MHD_OPTION_LISTEN_SOCKET, s->fd[i], MHD_OPTION_NOTIFY_COMPLETED, http_completed,
-	    s, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, s, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-	    MHD_OPTION_URI_LOG_CALLBACK, http_target_seen, s,
+	    NULL, MHD_OPTION_LISTEN_SOCKET, d->fd, MHD_OPTION_NOTIFY_COMPLETED, http_completed, s,
+	    MHD_OPTION_NOTIFY_CONNECTION, notify_connection, d, MHD_OPTION_CONNECTION_LIMIT, most,
+	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, http_target_seen, s,
 #if MHD_VERSION >= 0x00097701
 	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #else
 	    MHD_OPTION_STRICT_FOR_CLIENT, s->hidden_lines ? 0 : 1, /* as node/ingest_http.c says */
 #endif
-	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more,
+	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, tls,
 	    s->setup.tls_cert ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, TLS_PRIORITIES,
 	    MHD_OPTION_END);
-	if (s->daemon[i])
+	if (d->mhd)
 		return 0;
 	log_error("cannot start the HTTP server", "address=%s%s", s->address[i],
 		  s->setup.tls_cert
 		      ? " hint=\"certificate and key must be PEM and belong together\""
 		      : "");
 	return -EIO;
+}
+
+/* As many daemons for each address as there are threads, and not one with a pool of them: a pool
+ * stops listening all at once, which only another thread could ask for. */
+static int
+start_daemons(struct http_server *s)
+{
+	size_t threads = s->setup.threads, i;
+	int err = 0;
+
+	s->daemons = calloc(s->n * threads, sizeof(*s->daemons));
+	if (!s->daemons)
+		return -ENOMEM;
+	for (i = 0; i < s->n * threads && !err; i++) {
+		unsigned most = (unsigned)(HTTP_CONNECTIONS / threads +
+					   (i % threads < HTTP_CONNECTIONS % threads));
+
+		err = start_daemon(s, i / threads, most, &s->daemons[i]);
+		if (!err)
+			s->n_daemons++;
+	}
+	return err;
 }
 
 static int
@@ -301,33 +345,38 @@ http_open(char *const *listen, size_t n, struct http_server **ret_server)
 int
 http_start(struct http_server *s, const struct http_setup *setup)
 {
-	size_t i;
-	int err = 0;
+	int err;
 
 	s->setup = *setup;
 	s->hidden_lines = http_head_is_hidden(MHD_get_version());
 	MHD_set_panic_func(panic, NULL);
-	for (i = 0; i < s->n && !err; i++)
-		err = start_daemon(s, i);
+	err = start_daemons(s);
 	return err ? err : start_sweeper(s);
 }
 
 /* -- draining -- */
 
-/* What comes now is refused where the socket is our own, and waits for the next process in one that
- * the service manager holds as well. */
+static const struct timespec step = {0, STEP_MS * 1000000L};
+
+/* Those that libmicrohttpd does not listen at; the others it closes itself. */
 static void
-stop_listening(struct http_server *s)
+close_sockets(struct http_server *s)
 {
 	size_t i;
 
 	for (i = 0; i < s->n; i++) {
-		if (s->daemon[i])
-			MHD_quiesce_daemon(s->daemon[i]); /* fd[i] is ours again */
 		if (s->fd[i] >= 0)
 			close(s->fd[i]);
 		s->fd[i] = -1;
 	}
+	pthread_mutex_lock(&s->lock);
+	for (i = 0; i < s->n_daemons; i++) {
+		if (s->daemons[i].fd >= 0 && !s->daemons[i].listening) {
+			close(s->daemons[i].fd);
+			s->daemons[i].fd = -1;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static bool
@@ -365,12 +414,57 @@ hang_up(struct http_server *s, int64_t idle_ms)
 	return n;
 }
 
+/* Hands the daemon a connection that has hung up already: once its thread begins or ends one, it has
+ * entered whatever it accepted before. When there is no place for it, others are about to end. */
+static void
+visit(struct http_daemon *d)
+{
+	const struct sockaddr nobody = {.sa_family = AF_UNIX};
+	int fd[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
+		return;
+	close(fd[0]);
+	MHD_add_connection(d->mhd, fd[1], &nobody, sizeof(nobody)); /* takes fd[1] in any case */
+}
+
+static bool
+any_listens(struct http_server *s)
+{
+	bool found = false;
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	for (i = 0; i < s->n_daemons && !found; i++)
+		found = s->daemons[i].listening;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* What comes now is refused where the socket is our own, and waits for the next process in one that
+ * the service manager holds as well. A thread that serves a long request is waited for. */
+static void
+stop_listening(struct http_server *s, int64_t until_us)
+{
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	s->closing = true;
+	pthread_mutex_unlock(&s->lock);
+	for (i = 0; i < s->n_daemons; i++)
+		visit(&s->daemons[i]);
+	while (any_listens(s) && mono_now().us < until_us) {
+		hang_up(s, 0);
+		nanosleep(&step, NULL);
+	}
+	close_sockets(s);
+}
+
 static void
 drain(struct http_server *s, int64_t drain_ms)
 {
-	const struct timespec step = {0, STEP_MS * 1000000L};
 	struct mono_us begin = mono_now();
-	int64_t until = begin.us + drain_ms * 1000;
+	int64_t until = begin.us + drain_ms * 1000, active_until, finish_until;
 
 	atomic_store(&s->draining, true);
 	log_info("draining: every answer is its connection's last", "most_ms=%lld",
@@ -380,13 +474,11 @@ drain(struct http_server *s, int64_t drain_ms)
 		hang_up(s, drain_ms);
 		nanosleep(&step, NULL);
 	}
-	stop_listening(s);
-	/* a thread that had accepted a connection before may still be about to enter it */
-	nanosleep(&step, NULL);
-	begin = mono_now();
-	while (
-	    (hang_up(s, 0) > 0 && mono_now().us < begin.us + FINISH_MS * INT64_C(1000)) ||
-	    (atomic_load(&s->active) > 0 && mono_now().us < begin.us + ACTIVE_MS * INT64_C(1000)))
+	active_until = mono_now().us + ACTIVE_MS * INT64_C(1000);
+	stop_listening(s, active_until);
+	finish_until = mono_now().us + FINISH_MS * INT64_C(1000);
+	while ((hang_up(s, 0) > 0 && mono_now().us < finish_until) ||
+	       (atomic_load(&s->active) > 0 && mono_now().us < active_until))
 		nanosleep(&step, NULL);
 }
 
@@ -400,19 +492,18 @@ http_stop(struct http_server *s, int64_t drain_ms)
 	if (s->sweeping)
 		drain(s, drain_ms);
 	pthread_mutex_lock(&s->lock);
+	s->closing = false; /* who listens still is closed by MHD_stop_daemon */
 	atomic_store(&s->stopping, true);
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 	if (s->sweeping)
 		pthread_join(s->sweeper, NULL);
-	for (i = 0; i < s->n; i++) {
-		if (s->daemon[i])
-			MHD_stop_daemon(s->daemon[i]);
-		if (s->fd[i] >= 0)
-			close(s->fd[i]);
-	}
+	for (i = 0; i < s->n_daemons; i++)
+		MHD_stop_daemon(s->daemons[i].mhd);
+	close_sockets(s);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
 	peer_limit_free(s->peers);
+	free(s->daemons);
 	free(s);
 }

@@ -1,11 +1,11 @@
 /* http.h -- the central's HTTP server: sockets, threads, bodies and answers; not what they mean.
  *
- * Runs libmicrohttpd with a pool of threads on each listening address, or on each socket that the
+ * Runs libmicrohttpd with some threads on each listening address, or on each socket that the
  * service manager passed (base/passed.h: named "central", or bound to one of them). A request is
  * matched with a table of routes, its body gathered within bounds, and the route's `serve` fills
  * in one answer.
  *
- * Threads:  routes are called by the pool's threads, several at once.
+ * Threads:  routes are called by these threads, several at once.
  * Memory:   connections, bytes per connection and bytes of bodies are bounded; beyond that 503.
  * Errors:   http_open says what is wrong with an address, http_start with a certificate, in the log.
  */
@@ -107,7 +107,7 @@ struct http_route {
 #define HTTP_SMALL_BODY (16u << 10) /* not counted against bodies_max: bounded by the connections */
 
 struct http_setup {
-	unsigned threads;
+	unsigned threads;                /* at each address */
 	size_t bodies_max;               /* bytes of bodies in memory at once */
 	char *tls_cert, *tls_key;        /* PEM, lent until http_stop; NULL: plain */
 	const struct http_route *routes; /* ends with path NULL; the first match is taken */

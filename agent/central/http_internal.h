@@ -26,12 +26,23 @@ struct http_connection {
 	bool hung_up;
 };
 
+/* One thread of libmicrohttpd's, at one listening socket. */
+struct http_daemon {
+	/* constant after start */
+	struct http_server *server;
+	struct MHD_Daemon *mhd;
+	int fd; /* the socket once more, as libmicrohttpd's own for as long as it listens */
+	/* guarded by the server's lock */
+	bool listening;
+};
+
 struct http_server {
 	/* constant after start */
 	struct http_setup setup;
 	size_t n;
-	struct MHD_Daemon *daemon[HTTP_LISTEN_MAX];
 	int fd[HTTP_LISTEN_MAX];
+	struct http_daemon *daemons;
+	size_t n_daemons;
 	char address[HTTP_LISTEN_MAX][HTTP_ADDRESS_MAX];
 	bool sweeping;     /* the sweeper was started */
 	bool hidden_lines; /* base/http_head.h: this libmicrohttpd must be watched */
@@ -49,6 +60,7 @@ struct http_server {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct http_connection *connections;
+	bool closing; /* daemons stop listening */
 };
 
 struct http_connection *http_connection_of(struct MHD_Connection *connection);

@@ -23,6 +23,7 @@ import pytest
 import rolling
 from farm import BROWSER, PATIENCE, free_port, midday_zone, request, today_in, wait_for
 from holder import hold
+from load import start_with
 
 CONTENT = str(uuid.UUID(int=7, version=4))
 
@@ -266,6 +267,37 @@ def test_the_central_drains_as_the_agent_does(farm):
         waiting.sendall(ask)
         central.start()
         assert waiting.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def holding_central(farm, shim, call):
+    """A central, one of whose threads is held as hold_call.c says once the file is there."""
+    central = farm.central(drain="0s")
+    due = central.directory / "hold"
+    hold(central, central="stream")
+    start_with(central, LD_PRELOAD=str(shim("hold_call")), HOLD_CALL=call, HOLD_FILE=str(due))
+    return central, due, due.with_suffix(".held")
+
+
+def test_what_the_central_has_accepted_and_not_looked_at_yet_is_answered(farm, shim):
+    """A thread that is slow between the two is waited for, however slow."""
+    central, due, held = holding_central(farm, shim, "accept")
+    due.touch()
+    with connect(central.address) as late:
+        late.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+        wait_for("a thread that has accepted", held.exists)
+        central.process.send_signal(signal.SIGTERM)
+        assert late.recv(4096).startswith(b"HTTP/1.1 200")
+    assert central.process.wait(PATIENCE) == 0
+
+
+def test_the_central_stops_listening_in_nobodys_way(farm, shim):
+    """libmicrohttpd ends the process if two threads take a socket out of epoll's set at once."""
+    central, due, held = holding_central(farm, shim, "forget")
+    due.touch()
+    central.process.send_signal(signal.SIGTERM)
+    wait_for("one of both", lambda: held.exists() or central.process.poll() is not None)
+    with connect(central.address):  # wakes who still listens
+        assert central.process.wait(PATIENCE) == 0
 
 
 # -- the protocol --
