@@ -352,9 +352,9 @@ add_content(struct batch_builder *b, const struct event *e)
 static void
 add_client(struct batch_builder *b, const struct event *e)
 {
+	/* 0 is none and 1 is new, so that all others are one more than a visitor's would be */
+	uint32_t session = 0;
 	struct writer *c = b->column;
-	uint32_t session =
-	    0; /* none; 1 is new, so all others are one more than a visitor's would be */
 
 	put_varint(&c[COLUMN_VISITOR], intern_number(b, &b->numbers[NUMBERS_VISITOR], e->visitor,
 						     &c[COLUMN_VISITOR_NEW]));

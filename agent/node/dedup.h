@@ -2,8 +2,8 @@
  *
  * Two tables that admission asks about every event, with the same steps. Finding says where an event
  * would stand; fetching has those lines on their way into the cache, best of several events before
- * the first of them is claimed. A claim looks the event up and keeps its line locked; the claim is then
- * kept, when the journal holds the event, or dropped. So nothing is remembered that was not
+ * the first of them is claimed. A claim looks the event up and keeps its line locked; the claim is
+ * then kept, when the journal holds the event, or dropped. So nothing is remembered that was not
  * accepted, and of concurrent events with the same id or the same content exactly one is the first.
  *
  * Event ids are remembered in two generations of retry_window each: an id is recognised for at
