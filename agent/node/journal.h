@@ -133,20 +133,32 @@ bool journal_closes_interval(struct journal *j, const struct segment *s, struct 
 int segment_number(struct journal *j, struct segment *s, struct wall_ms now,
 		   struct batch_id *ret_id);
 
-/* Meta of a numbered segment's batch. The same whenever it is asked, also after a restart. */
-void segment_meta(const struct segment *s, struct batch_meta *ret_meta);
+/* A walk over the valid records, begun as {0}: where it is, and what it met. */
+struct segment_walk {
+	size_t at;
+	size_t payload; /* bytes */
+	uint32_t events;
+	uint64_t accepted[SOURCE_N][2]; /* of these: first, repeat */
+};
+
+/* False at the end. Texts point into the segment. */
+bool segment_next(const struct segment *s, struct segment_walk *w, struct event *ret_event);
+
+/* Meta of a numbered segment's batch, of which `w` has come to the end. The same whenever it is
+ * asked, also after a restart. */
+void segment_meta(const struct segment *s, const struct segment_walk *w,
+		  struct batch_meta *ret_meta);
 
 bool segment_is_numbered(const struct segment *s);
 
 /* True when nothing was judged, dropped or lost while it was open: it needs no batch of its own. */
 bool segment_is_empty(const struct segment *s);
 
-/* Walks the valid records; *at starts as 0. False at the end. Texts point into the segment. */
-bool segment_next(const struct segment *s, size_t *at, struct event *ret_event);
+/* At least as many as a walk will meet; a torn segment's are known when it is found. */
 uint32_t segment_records(const struct segment *s);
-size_t segment_bytes(const struct segment *s); /* of all payloads */
+size_t segment_bytes(const struct segment *s); /* of their payloads */
 
-/* Bots by name, of a tallied segment: their number, ascending, with counts that the ledger
+/* Bots by name, of a numbered segment: their number, ascending, with counts that the ledger
  * includes. Names point into the segment. */
 size_t segment_bots(const struct segment *s, struct batch_bot ret_bot[SEGMENT_BOTS]);
 

@@ -6,14 +6,19 @@
 #include "stats/stats.h"
 
 bool
-segment_next(const struct segment *s, size_t *at, struct event *ret_event)
+segment_next(const struct segment *s, struct segment_walk *w, struct event *ret_event)
 {
 	const uint8_t *payload;
 	size_t n;
 
-	while (*at < s->used && (payload = segment_record(s, at, &n)))
-		if (event_unpack(payload, n, ret_event))
-			return true;
+	while (w->at < s->used && (payload = segment_record(s, &w->at, &n))) {
+		if (!event_unpack(payload, n, ret_event))
+			continue;
+		w->accepted[ret_event->source][ret_event->repeat]++;
+		w->payload += n;
+		w->events++;
+		return true;
+	}
 	return false;
 }
 
@@ -114,8 +119,8 @@ map_source(const struct segment *s, struct text source, struct text lines, uint3
 	return nth < SEGMENT_BOT_SOURCES ? map_bots(s, source, nth, sum) : 0;
 }
 
-static int
-read_ledger(const struct segment *s, struct ledger *ret_ledger)
+int
+segment_read_ledger(struct segment *s)
 {
 	const struct segment_header *h = s->head;
 	struct text lines = {h->names, h->names_len}, sources = cut(&lines, '\n');
@@ -125,38 +130,21 @@ read_ledger(const struct segment *s, struct ledger *ret_ledger)
 
 	for (i = 0; !err && i < h->sources; i++)
 		err = map_source(s, cut(&sources, ' '), lines, i, &sum);
-	if (!err)
-		*ret_ledger = sum;
-	return err;
-}
-
-int
-segment_tally(struct segment *s)
-{
-	struct ledger l;
-	struct event e;
-	uint64_t counted;
-	uint32_t readable = 0;
-	size_t at = 0;
-	unsigned i;
-	int err = read_ledger(s, &l);
-
 	if (err)
 		return err;
-	counted = ledger_verdict(&l, VERDICT_ACCEPTED);
-	if (counted > BATCH_EVENTS_MAX) /* more than a segment takes */
+	if (ledger_verdict(&sum, VERDICT_ACCEPTED) > BATCH_EVENTS_MAX) /* more than it takes */
 		return -EBADMSG;
-	for (i = 0; i < SOURCE_N; i++)
-		l.count[i][REASON_ACCEPTED_FIRST] = l.count[i][REASON_ACCEPTED_REPEAT] = 0;
-	while (segment_next(s, &at, &e)) {
-		l.count[e.source][e.repeat ? REASON_ACCEPTED_REPEAT : REASON_ACCEPTED_FIRST]++;
-		readable++;
-	}
-	s->ledger = l;
-	s->records = readable;
-	s->lost = counted > readable ? counted - readable : 0;
-	s->tallied = true;
+	s->ledger = sum;
+	s->ledger_read = true;
 	return 0;
+}
+
+uint64_t
+segment_lost(const struct segment *s, const struct segment_walk *w)
+{
+	uint64_t counted = ledger_verdict(&s->ledger, VERDICT_ACCEPTED);
+
+	return counted > w->events ? counted - w->events : 0;
 }
 
 bool
@@ -240,8 +228,10 @@ segment_bots(const struct segment *s, struct batch_bot ret_bot[SEGMENT_BOTS])
 }
 
 void
-segment_meta(const struct segment *s, struct batch_meta *ret_meta)
+segment_meta(const struct segment *s, const struct segment_walk *w, struct batch_meta *ret_meta)
 {
+	unsigned i;
+
 	*ret_meta = (struct batch_meta){
 	    .id = s->number.id,
 	    .from_ms = s->head->from_ms,
@@ -249,9 +239,13 @@ segment_meta(const struct segment *s, struct batch_meta *ret_meta)
 	    .sealed_ms = s->number.sealed_ms,
 	    .closes_ms = s->number.closes_ms,
 	    .udp_dropped = s->head->udp_dropped,
-	    .lost = s->lost,
+	    .lost = segment_lost(s, w),
 	    .ledger = s->ledger,
 	};
+	for (i = 0; i < SOURCE_N; i++) {
+		ret_meta->ledger.count[i][REASON_ACCEPTED_FIRST] = w->accepted[i][false];
+		ret_meta->ledger.count[i][REASON_ACCEPTED_REPEAT] = w->accepted[i][true];
+	}
 }
 
 /* -- replay -- */
@@ -275,12 +269,13 @@ next_found(struct journal *j, uint64_t after)
 void
 journal_replay(struct journal *j, void (*each)(void *ctx, const struct event *e), void *ctx)
 {
+	struct segment_walk w;
 	struct segment *s;
 	struct event e;
-	size_t at;
 
 	for (s = next_found(j, 0); s; s = next_found(j, s->head->serial)) {
-		for (at = 0; segment_next(s, &at, &e); stat_add(STAT_REPLAYED, 1))
+		for (w = (struct segment_walk){0}; segment_next(s, &w, &e);
+		     stat_add(STAT_REPLAYED, 1))
 			each(ctx, &e);
 		segment_release(s);
 	}

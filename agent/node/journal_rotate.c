@@ -132,8 +132,8 @@ segment_number(struct journal *j, struct segment *s, struct wall_ms now, struct 
 		*ret_id = s->number.id;
 		return 0;
 	}
-	if (!s->tallied)
-		err = segment_tally(s);
+	if (!s->ledger_read)
+		err = segment_read_ledger(s);
 	if (err)
 		return err;
 	/* whatever `sync` says: a number whose segment a power cut takes away would be a gap */

@@ -177,7 +177,7 @@ segment_prepare(struct segment *s, const uint8_t epoch[16])
 	h->sources = SOURCE_N;
 	h->reasons = REASON_N;
 	h->sum = header_sum(h);
-	s->found = s->numbered = s->tallied = s->failed = false;
+	s->found = s->numbered = s->ledger_read = s->failed = false;
 	s->synced = s->bots = s->used = s->payload = 0;
 	s->records = 0;
 	s->lost = 0;
@@ -347,7 +347,8 @@ page_is_zero(const uint8_t *page)
 int
 segment_load(struct segment *s)
 {
-	size_t n;
+	struct segment_walk w = {0};
+	struct event e;
 	int err = 0;
 
 	s->state = SEGMENT_DIRTY;
@@ -358,12 +359,17 @@ segment_load(struct segment *s)
 	if (err)
 		return err;
 	s->records_at = SEGMENT_PAGE + s->head->bots_bytes;
-	for (s->used = 0; segment_record(s, &s->used, &n);) {
-		s->records++;
-		s->payload += n;
-	}
+	err = segment_read_ledger(s);
+	if (err)
+		return err;
+	s->used = s->size - s->records_at; /* how far they reach is what the walk finds */
+	while (segment_next(s, &w, &e))
+		;
+	s->used = w.at;
+	s->records = w.events;
+	s->payload = w.payload;
+	s->lost = segment_lost(s, &w);
 	s->state = s->head->state == DISK_SEALED ? SEGMENT_HISTORY : SEGMENT_CLOSED;
-	err = segment_tally(s);
-	s->found = !err;
-	return err;
+	s->found = true;
+	return 0;
 }

@@ -39,7 +39,7 @@
  *
  * Bots by name: what the User-Agent gave away is counted in the bot's place and nowhere else, and
  * in the ledger (bot.user_agent) only when there is no name or no place left; first come, first
- * kept. The ledger of a tallied segment has both, so that no death can set names and ledger apart.
+ * kept. The ledger that is read has both, so that no death can set names and ledger apart.
  * A place is valid when its checksum, which is stored last, is that of the name seeded with id +
  * its number; like a record, it is made invalid by the segment's next id and never cleared.
  *
@@ -128,12 +128,12 @@ struct segment {
 	size_t records_at; /* where these begin */
 	bool found;        /* of an earlier run */
 	bool numbered;
-	bool tallied;  /* ledger and lost hold */
+	bool ledger_read;
 	bool warm;     /* its first pages were made present */
 	size_t synced; /* bytes of records known to be on the disk */
 	struct segment_number number;
-	struct ledger ledger; /* of a tallied segment */
-	uint64_t lost;
+	struct ledger ledger; /* once read: as header and bots count it, `accepted` included */
+	uint64_t lost;        /* of one that was found */
 	/* the writer's while active */
 	bool failed; /* an msync failed: no further record */
 	size_t bots; /* places taken */
@@ -200,8 +200,12 @@ const uint8_t *segment_record(const struct segment *s, size_t *at, size_t *ret_l
  * -EPROTONOSUPPORT as journal_open says. */
 int segment_load(struct segment *s);
 
-/* Ledger and lost records of a closed segment, from its records, its header and its bots. */
-int segment_tally(struct segment *s);
+/* Ledger of a closed segment, from its header and its bots. 0, -EBADMSG or -EPROTONOSUPPORT as of
+ * segment_load. */
+int segment_read_ledger(struct segment *s);
+
+/* Records that its ledger counts and a walk to the end did not meet. */
+uint64_t segment_lost(const struct segment *s, const struct segment_walk *w);
 
 /* -- bots (journal_bots.c) -- */
 

@@ -14,38 +14,35 @@ struct document {
 	uint8_t *bytes;
 	size_t len;
 	uint32_t events;
+	struct batch_meta meta;
 };
 
 static int
-fill(struct batch_builder *b, const struct segment *s, uint32_t *ret_events)
+fill(struct batch_builder *b, const struct segment *s, struct segment_walk *w)
 {
 	struct event e[2]; /* by turns */
-	uint32_t events = 0;
-	size_t at = 0;
-	bool more = segment_next(s, &at, &e[0]);
-	int err;
+	bool more = segment_next(s, w, &e[0]);
+	unsigned i;
+	int err = 0;
 
-	while (more) {
-		more = segment_next(s, &at, &e[(events + 1) % 2]);
+	for (i = 0; more && !err; i ^= 1) {
+		more = segment_next(s, w, &e[i ^ 1]);
 		if (more)
-			batch_expect(b, &e[(events + 1) % 2]);
-		err = batch_add(b, &e[events % 2]);
-		if (err)
-			return err;
-		events++;
+			batch_expect(b, &e[i ^ 1]);
+		err = batch_add(b, &e[i]);
 	}
-	*ret_events = events;
-	return 0;
+	return err;
 }
 
 static int
-build(const struct segment *s, const struct batch_meta *meta, struct document *ret_document)
+build(const struct segment *s, struct document *ret_document)
 {
 	size_t arena_bytes = batch_arena_bytes(segment_records(s), segment_bytes(s));
 	size_t cap = batch_document_bytes(segment_records(s), segment_bytes(s));
 	struct document d = {.bytes = malloc(cap)};
 	void *arena = malloc(arena_bytes);
 	struct batch_bot bot[SEGMENT_BOTS];
+	struct segment_walk walk = {0};
 	struct batch_builder *b;
 	int err = -ENOMEM;
 
@@ -55,9 +52,11 @@ build(const struct segment *s, const struct batch_meta *meta, struct document *r
 	if (!b)
 		goto out;
 	batch_set_bots(b, bot, segment_bots(s, bot));
-	err = fill(b, s, &d.events);
+	err = fill(b, s, &walk);
+	d.events = walk.events;
+	segment_meta(s, &walk, &d.meta);
 	if (!err)
-		err = batch_finish(b, meta, d.bytes, cap, &d.len);
+		err = batch_finish(b, &d.meta, d.bytes, cap, &d.len);
 out:
 	free(arena);
 	if (err)
@@ -88,10 +87,10 @@ compress(const struct document *d, uint8_t *out, size_t cap, size_t *ret_len)
 
 /* The name goes directly before the frame, which stands at a fixed place in the buffer. */
 static size_t
-put_name(const struct batch_meta *meta, const struct document *d, uint8_t *body, size_t len)
+put_name(const struct document *d, uint8_t *body, size_t len)
 {
 	struct batch_name name = {
-	    .id = meta->id,
+	    .id = d->meta.id,
 	    .events = d->events,
 	    .document_bytes = (uint32_t)d->len,
 	    .compressed_bytes = (uint32_t)len,
@@ -111,20 +110,17 @@ int
 seal_encode(const struct segment *s, char **ret_body, size_t *ret_len)
 {
 	struct document d = {0};
-	struct batch_meta meta;
 	uint8_t *body = NULL;
 	size_t cap, len = 0;
-	int err;
+	int err = build(s, &d);
 
-	segment_meta(s, &meta);
-	err = build(s, &meta, &d);
 	if (err)
 		return err;
 	cap = ZSTD_compressBound(d.len);
 	body = malloc(BATCH_HEAD_BYTES + cap);
 	err = body ? compress(&d, body + BATCH_HEAD_BYTES, cap, &len) : -ENOMEM;
 	if (!err)
-		len = put_name(&meta, &d, body, len);
+		len = put_name(&d, body, len);
 	free(d.bytes);
 	if (err) {
 		free(body);

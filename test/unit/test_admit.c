@@ -10,6 +10,7 @@
 #include "node/bot_count.h"
 #include "node/bot_tables.h"
 #include "proto/beacon.h"
+#include "segment_home.h"
 #include "stats/stats.h"
 
 #define THREADS 4
@@ -177,7 +178,7 @@ drain(struct ledger *ret_ledger)
 		err = journal_rotate(journal, wall_now(), true);
 		while ((s = journal_take_closed(journal)) != NULL) {
 			ck_assert_int_eq(segment_number(journal, s, wall_now(), &id), 0);
-			segment_meta(s, &meta);
+			meta = meta_of(s);
 			ledger_add(ret_ledger, &meta.ledger);
 			records += segment_records(s);
 			journal_sealed(journal, s);
@@ -380,7 +381,7 @@ START_TEST(the_journal_has_the_names_of_bots)
 		ck_assert_int_eq(journal_sealed(journal, s), 0);
 	ck_assert_ptr_nonnull(s);
 	ck_assert_int_eq(segment_number(journal, s, wall_now(), &id), 0);
-	segment_meta(s, &meta);
+	meta = meta_of(s);
 	ck_assert_uint_eq(segment_bots(s, bot), 1);
 	ck_assert(text_is(bot[0].name, "Googlebot"));
 	ck_assert_uint_eq(bot[0].count[SOURCE_BEACON], 1);

@@ -12,6 +12,7 @@
 
 #include "node/seal.h"
 #include "test/unit/journal_home.h"
+#include "test/unit/segment_home.h"
 
 static struct journal *
 open_at_start(void)
@@ -42,9 +43,8 @@ closed(struct journal *j)
 static uint64_t
 in_ledger(const struct segment *s, enum event_source source)
 {
-	struct batch_meta meta;
+	struct batch_meta meta = meta_of(s);
 
-	segment_meta(s, &meta);
 	return meta.ledger.count[source][REASON_BOT_USER_AGENT];
 }
 

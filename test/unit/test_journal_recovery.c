@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "journal_home.h"
+#include "segment_home.h"
 
 /* Stands before libc's, so that a test can have a disk that fails. */
 static bool disk_fails;
@@ -48,7 +49,7 @@ START_TEST(ledger_of_the_header_survives_a_crash)
 	j = open_journal(0, &found);
 	s = journal_take_closed(j);
 	ck_assert_int_eq(segment_number(j, s, at(9), &id), 0);
-	segment_meta(s, &meta);
+	meta = meta_of(s);
 	ck_assert_uint_eq(ledger_received(&meta.ledger), 4);
 	ck_assert_uint_eq(meta.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST], 1);
 	ck_assert_uint_eq(meta.ledger.count[SOURCE_BEACON][REASON_BOT_USER_AGENT], 1);
@@ -69,26 +70,29 @@ START_TEST(crash_after_the_number_gives_the_same_segment_the_same_number_and_met
 	struct batch_meta before, after;
 	struct batch_id id;
 	struct segment *s;
+	size_t bytes;
 
 	ck_assert_int_eq(append(j, at(0), 1), 0);
 	ck_assert_int_eq(journal_rotate(j, at(500), true), 0);
 	ck_assert_int_eq(append(j, at(600), 2), 0); /* in the next segment, also left unsealed */
 	s = journal_take_closed(j);
 	ck_assert_int_eq(segment_number(j, s, at(700), &id), 0);
-	segment_meta(s, &before);
+	before = meta_of(s);
 	ck_assert_int_eq(before.closes_ms, T0 + 500 - JOURNAL_SETTLE_MS);
+	bytes = segment_bytes(s);
 	journal_close(j);
 
 	j = open_journal(5000, &found);
 	ck_assert_uint_eq(found.unsealed, 2);
 	s = journal_take_closed(j);
 	ck_assert_int_eq(segment_number(j, s, at(6000), &id), 0);
-	segment_meta(s, &after);
+	after = meta_of(s);
 	ck_assert_uint_eq(after.id.seq, before.id.seq);
 	ck_assert_mem_eq(after.id.epoch, before.id.epoch, 16);
 	ck_assert_int_eq(after.sealed_ms, before.sealed_ms);
 	ck_assert_int_eq(after.closes_ms, before.closes_ms);
 	ck_assert_uint_eq(ledger_received(&after.ledger), 1);
+	ck_assert_uint_eq(segment_bytes(s), bytes);
 	ck_assert_int_eq(journal_sealed(j, s), 0);
 	s = journal_take_closed(j);
 	ck_assert_int_eq(segment_number(j, s, at(6000), &id), 0);
@@ -193,7 +197,7 @@ START_TEST(lost_records_are_named_in_the_batch_and_the_ledger_counts_what_is_the
 	j = open_journal(0, &found);
 	closed = journal_take_closed(j);
 	ck_assert_int_eq(segment_number(j, closed, at(0), &id), 0);
-	segment_meta(closed, &meta);
+	meta = meta_of(closed);
 	ck_assert_uint_eq(meta.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST],
 			  segment_records(closed));
 	ck_assert_uint_lt(segment_records(closed), 10);

@@ -76,7 +76,7 @@ at(int64_t ms)
 }
 
 static int
-append(unsigned writer, struct wall_ms now, uint64_t n)
+append_as(unsigned writer, struct wall_ms now, uint64_t n, bool repeat)
 {
 	struct event e = {
 	    .source = n % 2 ? SOURCE_BEACON : SOURCE_DATAGRAM,
@@ -88,9 +88,17 @@ append(unsigned writer, struct wall_ms now, uint64_t n)
 	    .uuid = {(uint8_t)n},
 	    .visitor = n,
 	    .salt_id = 7,
+	    .repeat = repeat,
 	};
 
-	return journal_append(journal_writer(journal, writer), now, &e, REASON_ACCEPTED_FIRST);
+	return journal_append(journal_writer(journal, writer), now, &e,
+			      repeat ? REASON_ACCEPTED_REPEAT : REASON_ACCEPTED_FIRST);
+}
+
+static int
+append(unsigned writer, struct wall_ms now, uint64_t n)
+{
+	return append_as(writer, now, n, false);
 }
 
 /* Appends until the writer's segment is full and the next one holds one event: how many. */
@@ -336,6 +344,49 @@ START_TEST(crash_between_spool_and_release_makes_no_second_batch)
 }
 END_TEST
 
+START_TEST(damaged_records_of_this_run_are_lost_and_the_others_counted_as_they_are)
+{
+	const struct segment *s = journal_writer(journal, 0)->active;
+	size_t last = 0;
+	struct opened o;
+	uint64_t i;
+
+	for (i = 0; i < 8; i++) {
+		last = s->used;
+		ck_assert_int_eq(append_as(0, at(10), i, i % 4 >= 2), 0);
+	}
+	s->base[s->records_at + last + 8] ^= 1;
+	ck_assert_int_eq(round_at(1000, SEAL_FLUSH), 0);
+	o = take(1);
+	ck_assert_uint_eq(o.events, 7);
+	ck_assert_uint_eq(o.meta.lost, 1);
+	ck_assert_uint_eq(o.meta.ledger.count[SOURCE_DATAGRAM][REASON_ACCEPTED_FIRST], 2);
+	ck_assert_uint_eq(o.meta.ledger.count[SOURCE_DATAGRAM][REASON_ACCEPTED_REPEAT], 2);
+	ck_assert_uint_eq(o.meta.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST], 2);
+	ck_assert_uint_eq(o.meta.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_REPEAT], 1);
+}
+END_TEST
+
+START_TEST(segment_that_counts_more_than_it_takes_is_refused_before_it_has_a_number)
+{
+	struct batch_id last;
+	struct segment *s;
+
+	ck_assert_int_eq(append(0, at(10), 1), 0);
+	ck_assert_int_eq(journal_rotate(journal, at(900), true), 0);
+	journal_drop_empty(journal);
+	s = journal_take_closed(journal);
+	s->head->count[REASON_ACCEPTED_FIRST] = BATCH_EVENTS_MAX + 1;
+	ck_assert_int_eq(round_at(1000, SEAL_TIME), -EBADMSG);
+	ck_assert_uint_eq(spool_count(spool), 0);
+	journal_last(journal, &last);
+	ck_assert_uint_eq(last.seq, 0);
+	s->head->count[REASON_ACCEPTED_FIRST] = 1;
+	ck_assert_int_eq(round_at(2000, SEAL_TIME), 0);
+	ck_assert_uint_eq(take(1).events, 1);
+}
+END_TEST
+
 START_TEST(full_spool_keeps_segments_and_their_numbers_until_there_is_room)
 {
 	static uint8_t filler[1 << 20];
@@ -551,6 +602,8 @@ main(void)
 	tcase_add_test(c, interval_is_not_closed_while_a_found_segment_of_it_waits);
 	tcase_add_test(c, crash_between_number_and_spool_makes_the_same_bytes_again);
 	tcase_add_test(c, crash_between_spool_and_release_makes_no_second_batch);
+	tcase_add_test(c, damaged_records_of_this_run_are_lost_and_the_others_counted_as_they_are);
+	tcase_add_test(c, segment_that_counts_more_than_it_takes_is_refused_before_it_has_a_number);
 	tcase_add_test(c, full_spool_keeps_segments_and_their_numbers_until_there_is_room);
 	tcase_add_test(c, flush_with_few_segments_closes_every_writer);
 	tcase_add_test(c, thread_flushes_on_request_and_seals_the_rest_at_stop);
