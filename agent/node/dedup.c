@@ -10,25 +10,43 @@
 
 /* -- event ids --
  *
- * A bucket is two neighbouring lines, one per generation, under the lock of the first:
+ * A bucket is one line, a ring of tags:
  *
- *   line 0, word 0      lock bit, and the generation that the bucket was last used in (31 bits)
- *   line 1, word 0      fill of line 0 (low half) and of line 1: next slot, then FULL + next slot
- *   line g % 2, 1..15   tags of generation g, oldest at the fill, 0 where there is none
+ *   word 0, bit 31      lock
+ *   word 0, bits 16-30  clock: when the bucket was last used, in quarters of the window
+ *   word 0, bits 12-15  next: where the next tag goes; when the ring is full, the oldest is there
+ *   word 0, bits 0-11   counts: how many tags are of the present half window of the clock (low
+ *                       four bits), of the one before, and of the one before that
+ *   words 1..15         tags, 0 where there is none
  *
- * A tag is 32 bits of 62: an id that was never seen is refused once in 2^32 / 30 or 1.4e8 times
- * when its bucket is full.
+ * A tag is 32 bits of 62: an id that was never seen is refused once in 2^32 / 15 or 2.9e8 times
+ * when its bucket is full. The clock goes round in 8192 windows (341 days of an hour each): a
+ * bucket that nobody used for as long, or up to 16 windows less, takes its tags for new ones until
+ * its clock goes on, which refuses none but the same ids.
  */
-#define SLOTS (LINE_WORDS - 1)
-#define GENERATION_MASK 0x7fffffffu
+#define TAGS (LINE_WORDS - 1)
+#define PER_LINE 10 /* nominally: 15 would lose half of its ids within their window (dedup.h) */
+#define CLOCK_AT 16
+#define CLOCK_MASK 0x7fffu
+#define CLOCK_BEHIND 64u /* quarters by which one thread's reading may be older than another's */
+#define NEXT_AT 12
+#define COUNT_BITS 4
+#define COUNT_MASK 0xfu
+#define COUNTS 3
+#define COUNTS_MASK 0xfffu
 
 struct dedup {
 	/* constant after start */
-	int64_t window_us;
+	int64_t quarter_us;
 	struct hash_key key;
 	size_t n_buckets;
-	/* each bucket guarded by the lock bit of its first line */
-	struct line *lines;
+	/* each guarded by its lock bit */
+	struct line *buckets;
+};
+
+/* Word 0 without its lock. */
+struct ring {
+	uint32_t clock, next, counts;
 };
 
 int
@@ -38,11 +56,11 @@ dedup_new(int64_t window_ms, int64_t entries, struct dedup **ret_dedup)
 
 	if (!d)
 		return -ENOMEM;
-	d->window_us = window_ms * 1000;
+	d->quarter_us = window_ms * (1000 / 4);
 	hash_key_random(&d->key);
-	d->n_buckets = ((size_t)entries + SLOTS - 1) / SLOTS;
-	d->lines = lines_map(2 * d->n_buckets);
-	if (!d->lines) {
+	d->n_buckets = ((size_t)entries + PER_LINE - 1) / PER_LINE;
+	d->buckets = lines_map(d->n_buckets);
+	if (!d->buckets) {
 		free(d);
 		return -ENOMEM;
 	}
@@ -55,49 +73,47 @@ dedup_free(struct dedup *d)
 {
 	if (!d)
 		return;
-	lines_unmap(d->lines, 2 * d->n_buckets);
+	lines_unmap(d->buckets, d->n_buckets);
 	free(d);
 }
 
+static struct ring
+ring_get(const struct line *bucket)
+{
+	uint32_t v = line_get(bucket, 0);
+
+	return (struct ring){v >> CLOCK_AT, v >> NEXT_AT & 0xf, v & COUNTS_MASK};
+}
+
+static void
+ring_put(struct line *bucket, struct ring r)
+{
+	line_put(bucket, 0, r.clock << CLOCK_AT | r.next << NEXT_AT | r.counts);
+}
+
 static unsigned
-fill_get(const struct line *bucket, unsigned which)
+counts_sum(uint32_t counts)
 {
-	uint32_t both = line_get(&bucket[1], 0);
-
-	return which ? both >> 16 : both & 0xffff;
+	return (counts & COUNT_MASK) + (counts >> COUNT_BITS & COUNT_MASK) +
+	       (counts >> 2 * COUNT_BITS);
 }
 
+/* Brings the bucket to the clock's reading. A caller whose reading is older than another's that was
+ * here before goes on with the newer one, so that both count alike. */
 static void
-fill_put(struct line *bucket, unsigned which, unsigned fill)
+bucket_turn(struct line *bucket, uint32_t clock)
 {
-	uint32_t both = line_get(&bucket[1], 0);
+	struct ring r = ring_get(bucket);
+	uint32_t passed = (clock - r.clock) & CLOCK_MASK, halves = (passed + (r.clock & 1)) / 2;
+	unsigned had = counts_sum(r.counts), keep;
 
-	line_put(&bucket[1], 0, which ? (both & 0xffff) | fill << 16 : (both & ~0xffffu) | fill);
-}
-
-static void
-generation_clear(struct line *bucket, unsigned which)
-{
-	unsigned i;
-
-	for (i = 1; i <= SLOTS; i++)
-		line_put(&bucket[which], i, 0);
-	fill_put(bucket, which, 0);
-}
-
-/* Brings the bucket to generation g. A caller whose clock reading is older than another's that was
- * here before goes on with the newer one, so that both look at the same lines. */
-static void
-bucket_turn(struct line *bucket, uint32_t g)
-{
-	uint32_t passed = (g - line_get(bucket, 0)) & GENERATION_MASK;
-
-	if (passed == 0 || passed > GENERATION_MASK / 2)
+	if (passed == 0 || (had > 0 && passed > CLOCK_MASK - CLOCK_BEHIND))
 		return;
-	generation_clear(bucket, g & 1);
-	if (passed > 1)
-		generation_clear(bucket, (g & 1) ^ 1);
-	line_put(bucket, 0, g);
+	r.clock = clock;
+	r.counts = halves < COUNTS ? r.counts << COUNT_BITS * halves & COUNTS_MASK : 0;
+	for (keep = counts_sum(r.counts); had > keep; had--)
+		line_put(bucket, 1 + (r.next + TAGS - had) % TAGS, 0);
+	ring_put(bucket, r);
 }
 
 static bool
@@ -105,17 +121,30 @@ bucket_has(const struct line *bucket, uint32_t tag)
 {
 	unsigned i;
 
-	for (i = 1; i <= SLOTS; i++)
-		if (line_get(&bucket[0], i) == tag || line_get(&bucket[1], i) == tag)
+	for (i = 1; i <= TAGS; i++)
+		if (line_get(bucket, i) == tag)
 			return true;
 	return false;
+}
+
+/* Takes the oldest tag out of the counts. True when its window is not over: it is taken to have
+ * come in the middle of its half window. */
+static bool
+ring_evict(struct ring *r)
+{
+	unsigned oldest = COUNTS - 1;
+
+	while (r->counts >> COUNT_BITS * oldest == 0)
+		oldest--;
+	r->counts -= 1u << COUNT_BITS * oldest;
+	return oldest < COUNTS - 1 || (r->clock & 1) == 0;
 }
 
 void
 dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim)
 {
 	uint64_t hash = hash_table(&d->key, event_id, 16);
-	struct line *bucket = &d->lines[2 * lines_index(hash, d->n_buckets)];
+	struct line *bucket = &d->buckets[lines_index(hash, d->n_buckets)];
 
 	*ret_claim = (struct dedup_claim){bucket, line_tag(hash), false};
 }
@@ -123,17 +152,15 @@ dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim
 void
 dedup_fetch(const struct dedup_claim *c)
 {
-	if (!c->bucket)
-		return;
-	line_fetch(&c->bucket[0]);
-	line_fetch(&c->bucket[1]);
+	if (c->bucket)
+		line_fetch(c->bucket);
 }
 
 bool
 dedup_claim(const struct dedup *d, struct mono_us now, struct dedup_claim *c)
 {
 	line_lock(c->bucket);
-	bucket_turn(c->bucket, (uint32_t)(now.us / d->window_us) & GENERATION_MASK);
+	bucket_turn(c->bucket, (uint32_t)(now.us / d->quarter_us) & CLOCK_MASK);
 	c->held = !bucket_has(c->bucket, c->tag);
 	if (!c->held)
 		line_unlock(c->bucket);
@@ -143,17 +170,17 @@ dedup_claim(const struct dedup *d, struct mono_us now, struct dedup_claim *c)
 void
 dedup_keep(struct dedup_claim *c)
 {
-	struct line *bucket = c->bucket;
-	unsigned which, fill;
+	struct ring r;
 
 	if (!c->held)
 		return;
-	which = line_get(bucket, 0) & 1;
-	fill = fill_get(bucket, which);
-	if (fill >= SLOTS)
+	r = ring_get(c->bucket);
+	if (counts_sum(r.counts) == TAGS && ring_evict(&r))
 		stat_add(STAT_DEDUP_EVICTED, 1);
-	line_put(&bucket[which], 1 + fill % SLOTS, c->tag);
-	fill_put(bucket, which, fill + 1 < 2 * SLOTS ? fill + 1 : SLOTS);
+	line_put(c->bucket, 1 + r.next, c->tag);
+	r.next = (r.next + 1) % TAGS;
+	r.counts++;
+	ring_put(c->bucket, r);
 	dedup_drop(c);
 }
 

@@ -39,7 +39,7 @@ SETTINGS = {
 REST = 16 * MIB
 BOUND = (
     REST
-    + 8 * 65536 + 9 * 262144 + 8 * 65536  # limiter, event ids, double clicks
+    + 8 * 65536 + 7 * 262144 + 8 * 65536  # limiter, event ids, double clicks
     + 8 * MIB  # every segment of the journal, mapped
     + 2 * 8 * (16384 + 5120)  # requests that are being judged
     + 2 * 128 * (16384 + 1280 + 256)  # connections: a request's bytes, an answer's, what else there is
