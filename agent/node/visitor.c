@@ -33,7 +33,7 @@
 #define FILE_BYTES (SLOT_BYTES * (1 + VISITOR_SALTS_MAX))
 #define OWN_KEEP_MS (48 * HOUR_MS)     /* as long as the central keeps its own */
 #define OWN_AHEAD_MS (600 * SECOND_MS) /* some calls of visitor_salts_tend before midnight */
-#define SALT_WORDS 6
+#define SALT_WORDS 5                   /* what readers need: id, period, key */
 
 static const char magic[] = "ffsalts1";
 
@@ -53,89 +53,95 @@ struct visitor_salts {
 
 /* -- readers -- */
 
+struct found {
+	uint32_t id;
+	struct hash_key key;
+};
+
 static void
 salt_to_words(const struct visitor_salt *s, uint64_t w[SALT_WORDS])
 {
 	w[0] = (uint64_t)s->id << 1 | 1;
 	w[1] = (uint64_t)s->from_ms;
 	w[2] = (uint64_t)s->until_ms;
-	w[3] = (uint64_t)s->destroy_ms;
-	memcpy(&w[4], s->key.bytes, sizeof(s->key.bytes));
+	memcpy(&w[3], s->key.bytes, sizeof(s->key.bytes));
 }
 
-static void
-salt_of_words(const uint64_t w[SALT_WORDS], struct visitor_salt *ret_salt)
+static uint64_t
+word_get(const struct visitor_salts *s, unsigned i, unsigned k)
 {
-	ret_salt->id = (uint32_t)(w[0] >> 1);
-	ret_salt->from_ms = (int64_t)w[1];
-	ret_salt->until_ms = (int64_t)w[2];
-	ret_salt->destroy_ms = (int64_t)w[3];
-	memcpy(ret_salt->key.bytes, &w[4], sizeof(ret_salt->key.bytes));
+	return atomic_load_explicit(&s->word[i][k], memory_order_acquire);
 }
 
 static bool
-covers(const struct visitor_salt *s, int64_t t_ms)
+covers(int64_t from_ms, int64_t until_ms, int64_t t_ms)
 {
-	return t_ms >= s->from_ms && t_ms < s->until_ms;
+	return t_ms >= from_ms && t_ms < until_ms;
 }
 
 /* How well a salt suits: the period of the event's own time before the current one, the central's
  * before our own, and whatever there is before nothing. */
 static int
-salt_rank(const struct visitor_salt *s, int64_t ts_ms, int64_t now_ms)
+salt_rank(uint32_t id, int64_t from_ms, int64_t until_ms, int64_t ts_ms, int64_t now_ms)
 {
-	int central = (s->id & VISITOR_OWN_SALT) == 0;
+	int central = (id & VISITOR_OWN_SALT) == 0;
 
-	if (covers(s, ts_ms))
+	if (covers(from_ms, until_ms, ts_ms))
 		return 4 + central;
-	if (covers(s, now_ms))
+	if (covers(from_ms, until_ms, now_ms))
 		return 2 + central;
 	return 1;
 }
 
-static void
-salt_find_once(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms,
-	       struct visitor_salt *best)
+static unsigned
+salt_best(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms)
 {
-	struct visitor_salt salt;
-	uint64_t w[SALT_WORDS];
+	int64_t from, until, best_until = 0;
 	int rank, best_rank = 0;
-	unsigned i, k;
+	unsigned i, best = 0;
+	uint64_t id;
 
-	memset(best, 0, sizeof(*best));
 	for (i = 0; i < VISITOR_SALTS_MAX; i++) {
-		w[0] = atomic_load_explicit(&s->word[i][0], memory_order_acquire);
-		if (!(w[0] & 1))
+		id = word_get(s, i, 0);
+		if (!(id & 1))
 			continue;
-		for (k = 1; k < SALT_WORDS; k++)
-			w[k] = atomic_load_explicit(&s->word[i][k], memory_order_acquire);
-		salt_of_words(w, &salt);
-		rank = salt_rank(&salt, ts_ms, now_ms);
-		if (rank > best_rank || (rank == best_rank && salt.until_ms > best->until_ms)) {
+		from = (int64_t)word_get(s, i, 1);
+		until = (int64_t)word_get(s, i, 2);
+		rank = salt_rank((uint32_t)(id >> 1), from, until, ts_ms, now_ms);
+		if (rank > best_rank || (rank == best_rank && until > best_until)) {
+			best = i;
 			best_rank = rank;
-			*best = salt;
+			best_until = until;
 		}
 	}
+	return best;
 }
 
-static struct visitor_salt
+static struct found
 salt_find(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms)
 {
-	struct visitor_salt best;
+	struct found found;
 	uint32_t before, after;
+	uint64_t key[2];
+	unsigned best;
 
 	for (;;) {
 		before = atomic_load_explicit(&s->sequence, memory_order_acquire);
-		salt_find_once(s, ts_ms, now_ms, &best);
+		best = salt_best(s, ts_ms, now_ms);
+		found.id = (uint32_t)(word_get(s, best, 0) >> 1);
+		key[0] = word_get(s, best, 3);
+		key[1] = word_get(s, best, 4);
 		after = atomic_load_explicit(&s->sequence, memory_order_acquire);
 		if (before == after && before % 2 == 0)
-			return best;
+			break;
 		sched_yield(); /* a change takes a microsecond and comes once a minute at most */
 	}
+	memcpy(found.key.bytes, key, sizeof(key));
+	return found;
 }
 
 static uint64_t
-hash_under(const struct visitor_salt *salt, const uint8_t head[16], struct text tail)
+hash_under(const struct hash_key *key, const uint8_t head[16], struct text tail)
 {
 	uint8_t input[16 + EVENT_USER_AGENT_MAX] UNZEROED;
 	uint64_t h;
@@ -145,7 +151,7 @@ hash_under(const struct visitor_salt *salt, const uint8_t head[16], struct text 
 	memcpy(input, head, 16);
 	if (tail.len > 0)
 		memcpy(input + 16, tail.at, tail.len);
-	h = hash_sip(&salt->key, input, 16 + tail.len);
+	h = hash_sip(key, input, 16 + tail.len);
 	return h ? h : 1;
 }
 
@@ -153,10 +159,10 @@ uint64_t
 visitor_hash(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms,
 	     const struct client_addr *addr, struct text ua, uint32_t *ret_salt_id)
 {
-	struct visitor_salt salt = salt_find(s, ts_ms, now_ms);
+	struct found salt = salt_find(s, ts_ms, now_ms);
 
 	*ret_salt_id = salt.id;
-	return hash_under(&salt, addr->ip, ua);
+	return hash_under(&salt.key, addr->ip, ua);
 }
 
 uint64_t
@@ -164,9 +170,9 @@ visitor_session(const struct visitor_salts *s, int64_t ts_ms, int64_t now_ms, st
 {
 	/* stands where the address does, and is none that the Internet routes */
 	static const uint8_t head[16] = "footfall session";
-	struct visitor_salt salt = salt_find(s, ts_ms, now_ms);
+	struct found salt = salt_find(s, ts_ms, now_ms);
 
-	return hash_under(&salt, head, session);
+	return hash_under(&salt.key, head, session);
 }
 
 /* -- the table, under lock -- */
@@ -176,7 +182,7 @@ publish(struct visitor_salts *s, int64_t now_ms)
 {
 	uint32_t sequence = atomic_load_explicit(&s->sequence, memory_order_relaxed);
 	uint64_t w[SALT_WORDS];
-	struct visitor_salt current;
+	struct found current;
 	size_t i;
 	unsigned k;
 
@@ -243,7 +249,7 @@ cover(struct visitor_salts *s, int64_t t_ms)
 	size_t i;
 
 	for (i = 0; i < s->n; i++)
-		if (covers(&s->salt[i], t_ms))
+		if (covers(s->salt[i].from_ms, s->salt[i].until_ms, t_ms))
 			return false;
 	hash_key_random(&own.key);
 	add(s, &own);
