@@ -31,6 +31,7 @@
 #include "base/hash.h"
 
 #define PAYLOAD_VERSION 1
+#define FIXED_BYTES 25 /* up to the type */
 
 enum {
 	FLAG_UUID = 1,
@@ -42,37 +43,38 @@ enum {
 	FLAG_SESSION = 64
 };
 
-static bool
-name_char(char c)
+/* The characters of a name below 64, and from there to 127: a bit each. */
+#define NAME_LOW (UINT64_C(0x3ff) << '0' | UINT64_C(1) << '-' | UINT64_C(1) << '.')
+#define NAME_HIGH                                                                \
+	(UINT64_C(0x3ffffff) << ('A' - 64) | UINT64_C(0x3ffffff) << ('a' - 64) | \
+	 UINT64_C(1) << ('_' - 64))
+
+static inline bool
+all_of(struct text t, uint64_t low)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '_' || c == '-' || c == '.';
+	uint64_t all = 1;
+	size_t i;
+
+	if (t.len == 0 || t.len > EVENT_NAME_MAX)
+		return false;
+	for (i = 0; i < t.len; i++) {
+		unsigned char c = (unsigned char)t.at[i];
+
+		all &= (c < 64 ? low : NAME_HIGH) >> (c & 63) & (c < 128);
+	}
+	return all;
 }
 
 bool
 event_name_valid(struct text t)
 {
-	size_t i;
-
-	if (t.len == 0 || t.len > EVENT_NAME_MAX)
-		return false;
-	for (i = 0; i < t.len; i++)
-		if (!name_char(t.at[i]))
-			return false;
-	return true;
+	return all_of(t, NAME_LOW);
 }
 
 bool
 event_slug_valid(struct text t)
 {
-	size_t i;
-
-	if (t.len == 0 || t.len > EVENT_NAME_MAX)
-		return false;
-	for (i = 0; i < t.len; i++)
-		if (!name_char(t.at[i]) && t.at[i] != '/')
-			return false;
-	return true;
+	return all_of(t, NAME_LOW | UINT64_C(1) << '/');
 }
 
 /* Bytes of a URL's scheme (RFC 3986, 3.1), without the colon; 0 when there is none. */
@@ -228,7 +230,7 @@ event_pack(const struct event *e, uint8_t *buf, size_t cap)
 	return w.bad ? 0 : w.len;
 }
 
-static void
+static inline void
 get_into(struct reader *r, void *ret_bytes, size_t n)
 {
 	const uint8_t *bytes = get_bytes(r, n);
@@ -260,18 +262,24 @@ unpack_flagged(struct reader *r, uint8_t flags, struct event *e)
 bool
 event_unpack(const uint8_t *buf, size_t len, struct event *ret_event)
 {
-	struct reader r = reader_of(buf, len);
+	/* of known length, so that these are loads */
+	struct reader fixed = reader_of(buf, FIXED_BYTES);
+	struct reader r = {buf, FIXED_BYTES, len, false};
 	struct event *e = ret_event;
-	uint8_t version = get_u8(&r), flags = get_u8(&r);
+	uint8_t version, flags;
 
+	if (len < FIXED_BYTES)
+		return false;
+	version = get_u8(&fixed);
+	flags = get_u8(&fixed);
 	*e = (struct event){.source = flags & FLAG_DATAGRAM ? SOURCE_DATAGRAM : SOURCE_BEACON,
 			    .repeat = flags & FLAG_REPEAT};
-	e->ts_ms = (int64_t)get_u64(&r);
-	e->visitor = get_u64(&r);
-	e->salt_id = get_u32(&r);
-	e->browser = get_u8(&r);
-	e->system = get_u8(&r);
-	e->device = get_u8(&r);
+	e->ts_ms = (int64_t)get_u64(&fixed);
+	e->visitor = get_u64(&fixed);
+	e->salt_id = get_u32(&fixed);
+	e->browser = get_u8(&fixed);
+	e->system = get_u8(&fixed);
+	e->device = get_u8(&fixed);
 	e->type = get_text8(&r);
 	unpack_flagged(&r, flags, e);
 	e->site = get_text8(&r);

@@ -34,6 +34,27 @@ START_TEST(names_hold_letters_digits_and_three_signs_up_to_64_bytes)
 }
 END_TEST
 
+/* Wherever in the text it stands. */
+START_TEST(no_other_byte_is_in_a_name_or_slug)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_-.";
+	char text[3];
+	unsigned c, i;
+
+	for (c = 0; c < 256; c++) {
+		bool may = c && strchr(letters, (int)c);
+
+		for (i = 0; i < 3; i++) {
+			memcpy(text, "aaa", 3);
+			text[i] = (char)c;
+			ck_assert(event_name_valid((struct text){text, 3}) == may);
+			ck_assert(event_slug_valid((struct text){text, 3}) == (may || c == '/'));
+		}
+	}
+}
+END_TEST
+
 START_TEST(slugs_may_hold_slashes_as_well)
 {
 	ck_assert(event_slug_valid(TEXT_LIT("blog/2026/hello-world")));
@@ -282,6 +303,22 @@ START_TEST(no_byte_of_a_payload_can_be_changed_unseen_or_crash)
 }
 END_TEST
 
+START_TEST(a_payload_cut_anywhere_is_refused)
+{
+	struct event e = full_event(), back;
+	uint8_t buf[EVENT_PACKED_MAX], *exact;
+	size_t len = event_pack(&e, buf, sizeof(buf)), n;
+
+	for (n = 1; n < len; n++) {
+		exact = malloc(n); /* so that a sanitizer sees a read behind it */
+		ck_assert(exact != NULL);
+		memcpy(exact, buf, n);
+		ck_assert(!event_unpack(exact, n, &back));
+		free(exact);
+	}
+}
+END_TEST
+
 START_TEST(unpack_refuses_what_pack_never_writes)
 {
 	struct event e = full_event(), back;
@@ -326,6 +363,7 @@ main(void)
 
 	fill();
 	tcase_add_test(t, names_hold_letters_digits_and_three_signs_up_to_64_bytes);
+	tcase_add_test(t, no_other_byte_is_in_a_name_or_slug);
 	tcase_add_test(t, slugs_may_hold_slashes_as_well);
 	tcase_add_loop_test(t, only_the_host_of_a_referrer_is_kept, 0,
 			    sizeof(referrers) / sizeof(referrers[0]));
@@ -335,6 +373,7 @@ main(void)
 	tcase_add_test(t, what_identifies_a_person_is_not_packed);
 	tcase_add_loop_test(t, an_invalid_event_is_not_packed, 0, 17);
 	tcase_add_test(t, no_byte_of_a_payload_can_be_changed_unseen_or_crash);
+	tcase_add_test(t, a_payload_cut_anywhere_is_refused);
 	tcase_add_test(t, unpack_refuses_what_pack_never_writes);
 	tcase_add_test(t, tags_differ_wherever_the_event_ids_differ);
 	return golden_run("event", t);
