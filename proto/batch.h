@@ -24,6 +24,7 @@
 #define BATCH_BOTS_MAX 1024                 /* a row each, to be written while a batch is applied */
 #define BATCH_COUNT_MAX (UINT64_C(1) << 53) /* of anything: exact in JSON, and sums cannot wrap */
 #define BATCH_DOCUMENT_MAX (256u << 20)     /* what a receiver may be made to reserve */
+#define BATCH_ADD_MANY 8                    /* keys and events stay in the first-level cache */
 #define BATCH_HEAD_BYTES 160                /* room for the skippable frame with the name: 146 */
 
 struct batch_id {
@@ -67,14 +68,11 @@ size_t batch_document_bytes(uint32_t n, size_t payload_bytes);
  * columns. */
 struct batch_builder *batch_begin(void *arena, size_t arena_bytes, uint32_t events_max);
 
-/* Asks for the memory that adding e will look at, while the one before it is being added. A hint,
- * which needs not be given, nor be true. */
-void batch_expect(const struct batch_builder *b, const struct event *e);
-
-/* Adds one unpacked event; copies what it needs. An absent site becomes EVENT_DEFAULT_SITE, an
- * absent name EVENT_DEFAULT_NAME. 0, -ENOSPC (arena or events_max), or -EINVAL for one that
- * is not event_valid; then the batch is as it was. */
-int batch_add(struct batch_builder *b, const struct event *e);
+/* Adds n unpacked events, each event_valid; copies what it needs. An absent site becomes
+ * EVENT_DEFAULT_SITE, an absent name EVENT_DEFAULT_NAME. BATCH_ADD_MANY at once cost least: memory
+ * that they will look at is asked for before the first one looks. 0, or -ENOSPC (arena or
+ * events_max) with the batch as it was before the event that had no room. */
+int batch_add(struct batch_builder *b, const struct event *e, size_t n);
 
 /* The bots of the batch, ascending by name, none with zeros alone; lent until batch_finish. */
 void batch_set_bots(struct batch_builder *b, const struct batch_bot *bot, size_t n);

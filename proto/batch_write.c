@@ -21,33 +21,44 @@ static const uint8_t widest[COLUMN_N] = {
 
 /* An entry's key stands behind it: its bytes in the document. */
 struct entry {
-	uint32_t hash, len, index;
+	uint32_t len, index;
 	uint32_t
 	    next; /* in order of index; places are in units of 8 bytes from the arena's start */
 };
 
+/* With the whole hash beside it, so that hardly an entry is looked at which is not the one. */
+struct slot {
+	uint32_t hash, place; /* of an entry; 0: empty */
+};
+
 struct table {
-	uint32_t *slot; /* places of entries, 0 empty */
+	struct slot *slot;
 	uint32_t slots, count;
 	uint32_t first, last;
 	uint32_t
 	    recent; /* place of the entry last asked for: many events tell what the last one told */
 };
 
-/* Visitors and sessions stand in the table itself: there are many, and each look-up meets memory
- * that is in no cache. They are keyed hashes, which nobody outside can choose: their lower bits are
- * the slot. */
-struct number {
-	uint64_t v;
-	uint32_t index_1; /* 1 more than its index; 0: empty */
-};
+/* Visitors and sessions. There are many, and each look-up meets memory that is in no cache: so a slot
+ * is small, 1 more than the number's index with the number's uppermost bits before it, and the
+ * number itself stands in its column. They are keyed hashes, which nobody outside can choose: their
+ * lower bits are the slot. */
+#define INDEX_BITS 21
+_Static_assert(BATCH_EVENTS_MAX < 1u << INDEX_BITS, "an index fits a slot");
 
 struct numbers {
-	struct number *slot;
+	uint32_t *slot; /* 0: empty */
 	uint32_t slots, count;
 };
 
 enum { NUMBERS_VISITOR, NUMBERS_SESSION, NUMBERS_N };
+
+/* What is computed of an event before it is added. */
+struct prepared {
+	uint64_t tag;
+	uint32_t hash, len; /* of its content's key */
+	uint8_t key[CONTENT_ENTRY_MAX];
+};
 
 struct batch_builder {
 	uint8_t *base;
@@ -60,7 +71,7 @@ struct batch_builder {
 	int64_t ts_ms, salt_id; /* of the event before */
 	const struct batch_bot *bot;
 	size_t bots;
-	uint8_t entry[CONTENT_ENTRY_MAX]; /* of a content; the stack would be cleared each time */
+	struct prepared prepared[BATCH_ADD_MANY]; /* the stack would be cleared each time */
 };
 
 #define ENTRY_BYTES (sizeof(struct entry) + 7) /* beside its key */
@@ -90,15 +101,15 @@ columns_bytes(uint32_t n)
 	return bytes;
 }
 
-/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 22 bytes, of numbers
- * 86. Of the texts, all keys of an event together are shorter than its payload. */
+/* A table's slots, with those that it outgrew, are fewer than 16/3 an entry: 43 bytes, of numbers
+ * 22. Of the texts, all keys of an event together are shorter than its payload. */
 size_t
 batch_arena_bytes(uint32_t n, size_t payload_bytes)
 {
 	size_t own = sizeof(struct batch_builder) + columns_bytes(n) + 16 + KEYS_MAX;
 	size_t entries = (size_t)n + 2; /* "none", and one more so that the last event has room */
-	size_t table = entries * (22 + ENTRY_BYTES) + sizeof(uint32_t[2 * TABLE_FIRST]);
-	size_t numbers = entries * 86 + sizeof(struct number[2 * TABLE_FIRST]);
+	size_t table = entries * (43 + ENTRY_BYTES) + sizeof(struct slot[2 * TABLE_FIRST]);
+	size_t numbers = entries * 22 + sizeof(uint32_t[2 * TABLE_FIRST]);
 	size_t country = 3;
 
 	return own + entries * country + payload_bytes + DICT_N * table + NUMBERS_N * numbers;
@@ -123,10 +134,10 @@ bytes_for_one(const struct batch_builder *b)
 
 	for (i = 0; i < DICT_N; i++)
 		if (is_full(b->table[i].count, b->table[i].slots))
-			n += next_slots(b->table[i].slots) * sizeof(uint32_t);
+			n += next_slots(b->table[i].slots) * sizeof(struct slot);
 	for (i = 0; i < NUMBERS_N; i++)
 		if (is_full(b->numbers[i].count, b->numbers[i].slots))
-			n += next_slots(b->numbers[i].slots) * sizeof(struct number);
+			n += next_slots(b->numbers[i].slots) * sizeof(uint32_t);
 	return n;
 }
 
@@ -144,69 +155,78 @@ entry_at(const struct batch_builder *b, uint32_t place)
 	return (struct entry *)(void *)(b->base + (size_t)place * 8);
 }
 
+/* The first slot with this hash from `at` on, or the empty one behind all of them. */
+static struct slot *
+next_slot(const struct table *t, uint32_t at, uint32_t hash)
+{
+	for (at &= t->slots - 1; t->slot[at].place && t->slot[at].hash != hash;)
+		at = (at + 1) & (t->slots - 1);
+	return &t->slot[at];
+}
+
 /* Where the key's entry is, or belongs. */
-static uint32_t *
+static struct slot *
 slot_of(const struct batch_builder *b, const struct table *t, uint32_t hash, const void *key,
 	size_t len)
 {
-	uint32_t at = hash & (t->slots - 1);
+	struct slot *s = next_slot(t, hash, hash);
 	const struct entry *e;
 
-	for (; t->slot[at]; at = (at + 1) & (t->slots - 1)) {
-		e = entry_at(b, t->slot[at]);
-		if (e->hash == hash && e->len == len && memcmp(e + 1, key, len) == 0)
+	for (; s->place; s = next_slot(t, (uint32_t)(s - t->slot) + 1, hash)) {
+		e = entry_at(b, s->place);
+		if (e->len == len && memcmp(e + 1, key, len) == 0)
 			break;
 	}
-	return &t->slot[at];
+	return s;
 }
 
 static void
 table_grow(struct batch_builder *b, struct table *t)
 {
-	const struct entry *e;
-	uint32_t place, at;
+	const struct slot *old = t->slot;
+	uint32_t before = t->slots, i, at;
 
-	t->slots = next_slots(t->slots);
+	t->slots = next_slots(before);
 	t->slot = take_top(b, t->slots * sizeof(*t->slot));
 	memset(t->slot, 0, t->slots * sizeof(*t->slot));
-	for (place = t->first; place; place = e->next) {
-		e = entry_at(b, place);
-		for (at = e->hash & (t->slots - 1); t->slot[at];)
+	for (i = 0; i < before; i++) {
+		if (!old[i].place)
+			continue;
+		for (at = old[i].hash & (t->slots - 1); t->slot[at].place;)
 			at = (at + 1) & (t->slots - 1);
-		t->slot[at] = place;
+		t->slot[at] = old[i];
 	}
 }
 
 static void
-table_append(struct batch_builder *b, struct table *t, uint32_t *slot, uint32_t hash,
+table_append(struct batch_builder *b, struct table *t, struct slot *slot, uint32_t hash,
 	     const void *key, size_t len)
 {
 	struct entry *e = take_top(b, sizeof(*e) + len);
 
-	*e = (struct entry){hash, (uint32_t)len, t->count++, 0};
+	*e = (struct entry){(uint32_t)len, t->count++, 0};
 	memcpy(e + 1, key, len);
-	*slot = (uint32_t)(b->top / 8);
+	*slot = (struct slot){hash, (uint32_t)(b->top / 8)};
 	if (t->last)
-		entry_at(b, t->last)->next = *slot;
+		entry_at(b, t->last)->next = slot->place;
 	else
-		t->first = *slot;
-	t->last = *slot;
+		t->first = slot->place;
+	t->last = slot->place;
 }
 
 /* Index of the key, which is the table's size as it was when the key is new. */
 static uint32_t
-table_intern(struct batch_builder *b, struct table *t, const void *key, size_t len)
+table_intern(struct batch_builder *b, struct table *t, uint32_t hash, const void *key, size_t len)
 {
-	uint32_t hash, *slot;
+	struct slot *slot;
 
-	hash = (uint32_t)hash_table(&b->key, key, len);
 	if (is_full(t->count, t->slots))
 		table_grow(b, t);
 	slot = slot_of(b, t, hash, key, len);
-	if (!*slot)
+	if (!slot->place)
 		table_append(b, t, slot, hash, key, len);
-	t->recent = *slot;
-	return entry_at(b, *slot)->index;
+	t->recent = slot->place;
+	return entry_at(b, slot->place)->index;
 }
 
 static uint32_t
@@ -216,7 +236,7 @@ look_up_text(struct batch_builder *b, struct table *table, struct text t)
 	struct writer w = writer_of(key, sizeof(key));
 
 	put_text8(&w, t);
-	return table_intern(b, table, key, w.len);
+	return table_intern(b, table, (uint32_t)hash_table(&b->key, key, w.len), key, w.len);
 }
 
 static uint32_t
@@ -237,10 +257,10 @@ or_default(struct text t, struct text absent)
 	return t.len ? t : absent;
 }
 
-static uint32_t
-intern_content(struct batch_builder *b, const struct event *e)
+static void
+prepare(const struct batch_builder *b, const struct event *e, struct prepared *ret_prepared)
 {
-	struct writer w = writer_of(b->entry, sizeof(b->entry));
+	struct writer w = writer_of(ret_prepared->key, sizeof(ret_prepared->key));
 
 	put_u8(&w, e->has_uuid ? CONTENT_UUID : CONTENT_SLUG);
 	put_text8(&w, or_default(e->site, TEXT_LIT(EVENT_DEFAULT_SITE)));
@@ -249,25 +269,60 @@ intern_content(struct batch_builder *b, const struct event *e)
 		put_bytes(&w, e->uuid, 16);
 	else
 		put_text8(&w, e->id);
-	return table_intern(b, &b->table[DICT_CONTENT], b->entry, w.len);
+	ret_prepared->len = (uint32_t)w.len;
+	ret_prepared->hash = (uint32_t)hash_table(&b->key, ret_prepared->key, w.len);
+	ret_prepared->tag = e->has_event_id ? event_tag(e->event_id) : 0;
+}
+
+static uint64_t
+number_at(const struct writer *fresh, uint32_t index)
+{
+	struct reader r = reader_of(fresh->base + (size_t)index * 8, 8);
+
+	return get_u64(&r);
+}
+
+static uint32_t
+slot_word(uint64_t v, uint32_t index)
+{
+	return (uint32_t)(v >> (32 + INDEX_BITS)) << INDEX_BITS | (index + 1);
+}
+
+static uint32_t
+index_in(uint32_t word)
+{
+	return (word & ((1u << INDEX_BITS) - 1)) - 1;
 }
 
 static void
-numbers_grow(struct batch_builder *b, struct numbers *n)
+numbers_grow(struct batch_builder *b, struct numbers *n, const struct writer *fresh)
 {
-	const struct number *old = n->slot;
-	uint32_t before = n->slots, i, at;
+	uint32_t i, at;
+	uint64_t v;
 
 	n->slots = next_slots(n->slots);
 	n->slot = take_top(b, n->slots * sizeof(*n->slot));
 	memset(n->slot, 0, n->slots * sizeof(*n->slot));
-	for (i = 0; i < before; i++) {
-		if (!old[i].index_1)
-			continue;
-		for (at = (uint32_t)old[i].v & (n->slots - 1); n->slot[at].index_1;)
+	for (i = 0; i < n->count; i++) {
+		v = number_at(fresh, i);
+		for (at = (uint32_t)v & (n->slots - 1); n->slot[at];)
 			at = (at + 1) & (n->slots - 1);
-		n->slot[at] = old[i];
+		n->slot[at] = slot_word(v, i);
 	}
+}
+
+/* The slot of v, or the empty one where it belongs. */
+static uint32_t *
+number_slot(const struct numbers *n, uint64_t v, const struct writer *fresh)
+{
+	uint32_t at = (uint32_t)v & (n->slots - 1), index;
+
+	for (; n->slot[at]; at = (at + 1) & (n->slots - 1)) {
+		index = index_in(n->slot[at]);
+		if (n->slot[at] == slot_word(v, index) && number_at(fresh, index) == v)
+			break;
+	}
+	return &n->slot[at];
 }
 
 /* 0 for a number that was not there before, which is appended to `fresh`; else how many numbers ago
@@ -275,14 +330,14 @@ numbers_grow(struct batch_builder *b, struct numbers *n)
 static uint32_t
 intern_number(struct batch_builder *b, struct numbers *n, uint64_t v, struct writer *fresh)
 {
-	uint32_t before = n->count, at;
+	uint32_t *slot;
 
 	if (is_full(n->count, n->slots))
-		numbers_grow(b, n);
-	for (at = (uint32_t)v & (n->slots - 1); n->slot[at].index_1; at = (at + 1) & (n->slots - 1))
-		if (n->slot[at].v == v)
-			return before - (n->slot[at].index_1 - 1);
-	n->slot[at] = (struct number){v, ++n->count};
+		numbers_grow(b, n, fresh);
+	slot = number_slot(n, v, fresh);
+	if (*slot)
+		return n->count - index_in(*slot);
+	*slot = slot_word(v, n->count++);
 	put_u64(fresh, v);
 	return 0;
 }
@@ -294,12 +349,27 @@ expect_number(const struct numbers *n, uint64_t v)
 		__builtin_prefetch(&n->slot[(uint32_t)v & (n->slots - 1)]);
 }
 
-void
-batch_expect(const struct batch_builder *b, const struct event *e)
+/* Asks for the memory that adding the events will look at: slots first, and the entries once these
+ * have come. */
+static void
+expect(struct batch_builder *b, const struct event *e, size_t n)
 {
-	expect_number(&b->numbers[NUMBERS_VISITOR], e->visitor);
-	if (e->session_hash)
-		expect_number(&b->numbers[NUMBERS_SESSION], e->session_hash);
+	const struct table *t = &b->table[DICT_CONTENT];
+	const struct slot *s;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		prepare(b, &e[i], &b->prepared[i]);
+		if (t->slots)
+			__builtin_prefetch(&t->slot[b->prepared[i].hash & (t->slots - 1)]);
+		expect_number(&b->numbers[NUMBERS_VISITOR], e[i].visitor);
+		if (e[i].session_hash)
+			expect_number(&b->numbers[NUMBERS_SESSION], e[i].session_hash);
+	}
+	for (i = 0; i < n && t->slots; i++) {
+		s = next_slot(t, b->prepared[i].hash, b->prepared[i].hash);
+		__builtin_prefetch(entry_at(b, s->place));
+	}
 }
 
 struct batch_builder *
@@ -337,12 +407,13 @@ flags_of(const struct event *e, uint64_t tag)
 }
 
 static void
-add_content(struct batch_builder *b, const struct event *e)
+add_content(struct batch_builder *b, const struct event *e, const struct prepared *p)
 {
 	struct writer *c = b->column;
 	struct text country = {e->country, e->country[0] ? 2 : 0};
 
-	put_varint(&c[COLUMN_CONTENT], intern_content(b, e));
+	put_varint(&c[COLUMN_CONTENT],
+		   table_intern(b, &b->table[DICT_CONTENT], p->hash, p->key, p->len));
 	put_varint(&c[COLUMN_NAME],
 		   intern_text(b, DICT_NAME, or_default(e->name, TEXT_LIT(EVENT_DEFAULT_NAME))));
 	put_varint(&c[COLUMN_REFERRER], intern_text(b, DICT_REFERRER, e->referrer));
@@ -367,30 +438,41 @@ add_client(struct batch_builder *b, const struct event *e)
 	put_u8(&c[COLUMN_DEVICE], e->device);
 }
 
-int
-batch_add(struct batch_builder *b, const struct event *e)
+static int
+add_one(struct batch_builder *b, const struct event *e, const struct prepared *p)
 {
 	struct writer *c = b->column;
-	uint64_t tag;
 
-	if (!event_valid(e))
-		return -EINVAL;
 	if (b->events == b->events_max || b->top - b->bottom < bytes_for_one(b))
 		return -ENOSPC;
-	tag = e->has_event_id ? event_tag(e->event_id) : 0;
-	put_u8(&c[COLUMN_FLAGS], flags_of(e, tag));
+	put_u8(&c[COLUMN_FLAGS], flags_of(e, p->tag));
 	put_zigzag(&c[COLUMN_TS], e->ts_ms - b->ts_ms);
 	put_zigzag(&c[COLUMN_SALT], (int64_t)e->salt_id - b->salt_id);
-	add_content(b, e);
+	add_content(b, e, p);
 	add_client(b, e);
-	if (tag)
-		put_u64(&c[COLUMN_EVENT_TAG], tag);
+	if (p->tag)
+		put_u64(&c[COLUMN_EVENT_TAG], p->tag);
 	if (e->has_value)
 		put_f64(&c[COLUMN_VALUE], e->value);
 	b->ts_ms = e->ts_ms;
 	b->salt_id = e->salt_id;
 	b->events++;
 	return 0;
+}
+
+int
+batch_add(struct batch_builder *b, const struct event *e, size_t n)
+{
+	size_t i, part;
+	int err = 0;
+
+	for (; n > 0 && !err; e += part, n -= part) {
+		part = n < BATCH_ADD_MANY ? n : BATCH_ADD_MANY;
+		expect(b, e, part);
+		for (i = 0; i < part && !err; i++)
+			err = add_one(b, &e[i], &b->prepared[i]);
+	}
+	return err;
 }
 
 void

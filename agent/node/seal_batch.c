@@ -20,17 +20,15 @@ struct document {
 static int
 fill(struct batch_builder *b, const struct segment *s, struct segment_walk *w)
 {
-	struct event e[2]; /* by turns */
-	bool more = segment_next(s, w, &e[0]);
-	unsigned i;
-	int err = 0;
+	struct event e[BATCH_ADD_MANY];
+	size_t n;
+	int err;
 
-	for (i = 0; more && !err; i ^= 1) {
-		more = segment_next(s, w, &e[i ^ 1]);
-		if (more)
-			batch_expect(b, &e[i ^ 1]);
-		err = batch_add(b, &e[i]);
-	}
+	do {
+		for (n = 0; n < BATCH_ADD_MANY && segment_next(s, w, &e[n]); n++)
+			;
+		err = batch_add(b, e, n);
+	} while (!err && n == BATCH_ADD_MANY);
 	return err;
 }
 

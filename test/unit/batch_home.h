@@ -65,7 +65,7 @@ maker_of(uint32_t n, size_t payload_bytes)
 static inline int
 maker_add(struct maker *m, const struct event *e)
 {
-	int err = batch_add(m->b, e);
+	int err = batch_add(m->b, e, 1);
 
 	if (!err)
 		m->meta.ledger

@@ -84,7 +84,7 @@ maker_begin(struct maker *m, const char *node, uint8_t epoch, uint64_t seq, int6
 static inline void
 maker_add(struct maker *m, const struct event *e)
 {
-	if (batch_add(m->builder, e) != 0)
+	if (batch_add(m->builder, e, 1) != 0)
 		abort(); /* not ck_assert: it writes a file each time */
 	m->meta.ledger
 	    .count[e->source][e->repeat ? REASON_ACCEPTED_REPEAT : REASON_ACCEPTED_FIRST]++;

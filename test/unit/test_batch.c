@@ -258,15 +258,92 @@ START_TEST(an_arena_of_any_size_holds_what_it_took)
 }
 END_TEST
 
-START_TEST(an_invalid_event_is_refused_and_an_arena_too_small_as_well)
+#define MANY (3 * BATCH_ADD_MANY + 5)
+
+static void
+many_events(struct event ret_event[MANY])
 {
-	struct maker m = maker_of(1, 100);
-	struct event e = {.type = TEXT_LIT("video"), .id = TEXT_LIT("a b")};
+	uint64_t i;
+
+	for (i = 0; i < MANY; i++) {
+		ret_event[i] = (struct event){.type = TEXT_LIT("v"), .has_uuid = true};
+		ret_event[i].uuid[0] = (uint8_t)(i % 7);
+		ret_event[i].visitor = i % 5 * UINT64_C(0x9e3779b97f4a7c15);
+		ret_event[i].session_hash = i % 3;
+		ret_event[i].has_event_id = i % 4 > 0;
+		ret_event[i].event_id[0] = (uint8_t)i;
+	}
+}
+
+START_TEST(many_events_at_once_are_as_one_by_one)
+{
+	struct maker singly = maker_of(MANY, MANY * 100), at_once = maker_of(MANY, MANY * 100);
+	struct event e[MANY];
+	size_t i;
+
+	many_events(e);
+	for (i = 0; i < MANY; i++)
+		ck_assert_int_eq(maker_add(&singly, &e[i]), 0);
+	ck_assert_int_eq(batch_add(at_once.b, e, MANY), 0);
+	at_once.meta = singly.meta;
+	maker_finish(&singly);
+	maker_finish(&at_once);
+	ck_assert_uint_eq(at_once.len, singly.len);
+	ck_assert_mem_eq(at_once.doc, singly.doc, singly.len);
+	maker_free(&singly);
+	maker_free(&at_once);
+}
+END_TEST
+
+START_TEST(of_many_events_those_are_added_that_have_room)
+{
+	const uint32_t room = 2 * BATCH_ADD_MANY + 3;
+	struct maker m = maker_of(room, MANY * 100);
+	struct event e[MANY];
+	struct batch b;
+
+	many_events(e);
+	ck_assert_int_eq(batch_add(m.b, e, MANY), -ENOSPC);
+	m.meta.ledger.count[SOURCE_BEACON][REASON_ACCEPTED_FIRST] = room;
+	maker_finish(&m);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	ck_assert_uint_eq(b.events, room);
+	maker_free(&m);
+}
+END_TEST
+
+/* Slots hold the uppermost bits of a hash, and are chosen by the lowest. */
+START_TEST(visitors_and_sessions_that_differ_in_one_bit_are_told_apart)
+{
+	struct maker m = maker_of(64, 64 * 100);
+	struct event e = {.type = TEXT_LIT("v"), .has_uuid = true};
+	struct batch_cursor c;
+	struct batch_event got;
+	struct batch b;
+	uint32_t i;
+
+	for (i = 0; i < 64; i++) {
+		e.visitor = UINT64_C(0x123456789abcdef0) ^ UINT64_C(1) << i;
+		e.session_hash = ~e.visitor;
+		ck_assert_int_eq(maker_add(&m, &e), 0);
+	}
+	maker_finish(&m);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	ck_assert_uint_eq(b.visitors, 64);
+	for (i = 0, batch_cursor_init(&b, &c); batch_next(&c, &got); i++) {
+		ck_assert_uint_eq(got.visitor, UINT64_C(0x123456789abcdef0) ^ UINT64_C(1) << i);
+		ck_assert_uint_eq(got.session, ~got.visitor);
+	}
+	ck_assert_uint_eq(i, 64);
+	maker_free(&m);
+}
+END_TEST
+
+START_TEST(an_arena_too_small_is_refused)
+{
 	_Alignas(16) uint8_t small[64];
 
-	ck_assert_int_eq(batch_add(m.b, &e), -EINVAL);
 	ck_assert(batch_begin(small, sizeof(small), 0) == NULL);
-	maker_free(&m);
 }
 END_TEST
 
@@ -401,7 +478,7 @@ START_TEST(the_golden_document_is_written_and_read)
 	json_array_foreach(json_object_get(j, "events"), i, item)
 	{
 		e = golden_event(item);
-		ck_assert_int_eq(batch_add(m.b, &e), 0);
+		ck_assert_int_eq(batch_add(m.b, &e, 1), 0);
 	}
 	bots = golden_bots(j, bot);
 	batch_set_bots(m.b, bot, bots);
@@ -571,7 +648,10 @@ main(void)
 	tcase_add_loop_test(t, the_promised_arena_and_buffer_hold_the_widest_batch, 0, 15);
 	tcase_add_test(t, a_full_arena_refuses_the_event_and_keeps_the_batch);
 	tcase_add_test(t, an_arena_of_any_size_holds_what_it_took);
-	tcase_add_test(t, an_invalid_event_is_refused_and_an_arena_too_small_as_well);
+	tcase_add_test(t, many_events_at_once_are_as_one_by_one);
+	tcase_add_test(t, of_many_events_those_are_added_that_have_room);
+	tcase_add_test(t, visitors_and_sessions_that_differ_in_one_bit_are_told_apart);
+	tcase_add_test(t, an_arena_too_small_is_refused);
 	tcase_add_loop_test(t, meta_that_no_reader_would_take_is_not_written, 0, 6);
 	tcase_add_test(t, a_buffer_too_small_is_said_so);
 	tcase_add_loop_test(t, the_golden_document_is_written_and_read, 0, BATCH_VERSION);
