@@ -49,7 +49,7 @@ void seal_stop(struct sealer *s);
 int seal_round(struct journal *j, struct spool *s, struct wall_ms now, enum seal_why why);
 
 /* The body of a numbered segment's batch, which the caller frees. The same bytes whenever it is
- * made with the same zstd. 0, -ENOMEM, or -EIO when zstd fails. */
+ * made by this program with the same zstd. 0, -ENOMEM, or -EIO when zstd fails. */
 int seal_encode(const struct segment *s, char **ret_body, size_t *ret_len);
 
 #endif
