@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "proto/batch_format.h"
 
+#define RECENT 16u      /* texts: what most events of a site tell */
 #define TABLE_FIRST 16u /* slots of a new hash table; doubled at three quarters */
 #define BOT_ENTRY_MAX (1 + BATCH_BOT_NAME_MAX + SOURCE_N * 8) /* counts of 53 bits */
 #define CONTENT_ENTRY_MAX (1 + 3 * (1 + EVENT_NAME_MAX))
@@ -35,8 +36,7 @@ struct table {
 	struct slot *slot;
 	uint32_t slots, count;
 	uint32_t first, last;
-	uint32_t
-	    recent; /* place of the entry last asked for: many events tell what the last one told */
+	uint32_t recent[RECENT]; /* places of texts asked for lately: many events tell the same */
 };
 
 /* Visitors and sessions. There are many, and each look-up meets memory that is in no cache: so a slot
@@ -214,7 +214,7 @@ table_append(struct batch_builder *b, struct table *t, struct slot *slot, uint32
 	t->last = slot->place;
 }
 
-/* Index of the key, which is the table's size as it was when the key is new. */
+/* Place of the key's entry; its index is the table's size as it was when the key is new. */
 static uint32_t
 table_intern(struct batch_builder *b, struct table *t, uint32_t hash, const void *key, size_t len)
 {
@@ -225,30 +225,43 @@ table_intern(struct batch_builder *b, struct table *t, uint32_t hash, const void
 	slot = slot_of(b, t, hash, key, len);
 	if (!slot->place)
 		table_append(b, t, slot, hash, key, len);
-	t->recent = slot->place;
-	return entry_at(b, slot->place)->index;
+	return slot->place;
 }
 
 static uint32_t
 look_up_text(struct batch_builder *b, struct table *table, struct text t)
 {
-	uint8_t key[1 + 255];
+	UNZEROED uint8_t key[1 + 255];
 	struct writer w = writer_of(key, sizeof(key));
 
 	put_text8(&w, t);
 	return table_intern(b, table, (uint32_t)hash_table(&b->key, key, w.len), key, w.len);
 }
 
+/* Where a text is kept as recent; who chooses texts that meet there only makes us hash them. */
+static uint32_t *
+recent_place(struct table *table, struct text t)
+{
+	unsigned n = (unsigned)t.len;
+
+	if (n > 0)
+		n += 5u * (unsigned char)t.at[n / 2] + (unsigned char)t.at[n - 1];
+	return &table->recent[n % RECENT];
+}
+
 static uint32_t
 intern_text(struct batch_builder *b, enum batch_dictionary d, struct text t)
 {
 	struct table *table = &b->table[d];
-	const struct entry *recent = entry_at(b, table->recent);
+	uint32_t *recent = recent_place(table, t);
+	const struct entry *e = entry_at(b, *recent);
 
-	if (table->recent && recent->len == 1 + t.len &&
-	    (t.len == 0 || memcmp((const uint8_t *)(recent + 1) + 1, t.at, t.len) == 0))
-		return recent->index;
-	return look_up_text(b, table, t);
+	if (!*recent || e->len != 1 + t.len ||
+	    (t.len > 0 && memcmp((const uint8_t *)(e + 1) + 1, t.at, t.len) != 0)) {
+		*recent = look_up_text(b, table, t);
+		e = entry_at(b, *recent);
+	}
+	return e->index;
 }
 
 static struct text
@@ -411,9 +424,9 @@ add_content(struct batch_builder *b, const struct event *e, const struct prepare
 {
 	struct writer *c = b->column;
 	struct text country = {e->country, e->country[0] ? 2 : 0};
+	uint32_t place = table_intern(b, &b->table[DICT_CONTENT], p->hash, p->key, p->len);
 
-	put_varint(&c[COLUMN_CONTENT],
-		   table_intern(b, &b->table[DICT_CONTENT], p->hash, p->key, p->len));
+	put_varint(&c[COLUMN_CONTENT], entry_at(b, place)->index);
 	put_varint(&c[COLUMN_NAME],
 		   intern_text(b, DICT_NAME, or_default(e->name, TEXT_LIT(EVENT_DEFAULT_NAME))));
 	put_varint(&c[COLUMN_REFERRER], intern_text(b, DICT_REFERRER, e->referrer));

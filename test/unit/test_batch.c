@@ -312,6 +312,33 @@ START_TEST(of_many_events_those_are_added_that_have_room)
 }
 END_TEST
 
+/* Longest first, shortest first, and each twice in turn. */
+START_TEST(names_that_begin_with_each_other_are_told_apart)
+{
+	const uint32_t all = 4 * EVENT_NAME_MAX;
+	struct maker m = maker_of(all, (size_t)all * 100);
+	struct event e = {.type = TEXT_LIT("v"), .has_uuid = true};
+	char text[EVENT_NAME_MAX];
+	struct batch_cursor c;
+	struct batch_event got;
+	struct batch b;
+	uint32_t i;
+
+	memset(text, 'a', sizeof(text));
+	for (i = 0; i < all; i++) {
+		e.name = (struct text){text, i < 64 ? 64 - i : i < 128 ? i - 63 : i / 2 - 63};
+		ck_assert_int_eq(maker_add(&m, &e), 0);
+	}
+	maker_finish(&m);
+	ck_assert_int_eq(batch_decode(m.doc, m.len, &b), 0);
+	ck_assert_uint_eq(b.names, EVENT_NAME_MAX);
+	for (i = 0, batch_cursor_init(&b, &c); batch_next(&c, &got); i++)
+		ck_assert_uint_eq(got.name, i < 64 ? i : i < 128 ? 127 - i : 127 - i / 2);
+	ck_assert_uint_eq(i, all);
+	maker_free(&m);
+}
+END_TEST
+
 /* Slots hold the uppermost bits of a hash, and are chosen by the lowest. */
 START_TEST(visitors_and_sessions_that_differ_in_one_bit_are_told_apart)
 {
@@ -648,6 +675,7 @@ main(void)
 	tcase_add_loop_test(t, the_promised_arena_and_buffer_hold_the_widest_batch, 0, 15);
 	tcase_add_test(t, a_full_arena_refuses_the_event_and_keeps_the_batch);
 	tcase_add_test(t, an_arena_of_any_size_holds_what_it_took);
+	tcase_add_test(t, names_that_begin_with_each_other_are_told_apart);
 	tcase_add_test(t, many_events_at_once_are_as_one_by_one);
 	tcase_add_test(t, of_many_events_those_are_added_that_have_room);
 	tcase_add_test(t, visitors_and_sessions_that_differ_in_one_bit_are_told_apart);
