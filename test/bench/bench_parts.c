@@ -211,7 +211,7 @@ bench_journal(const char *dir, unsigned rounds)
 	}
 	print("journal, per event", median(append_ns, rounds), 30, "lower", "ns",
 	      "an append less event_pack, prefaulted");
-	print("sealing, per event", median(seal_ns, rounds), 500, "lower", "ns",
+	print("sealing, per event", median(seal_ns, rounds), 400, "lower", "ns",
 	      "a segment of a million with event ids: numbered, read, encoded, compressed");
 	print("journal, bytes per event", plain.record, 64, "lower", "bytes",
 	      "record with its head, UUID content");
