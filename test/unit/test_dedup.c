@@ -136,6 +136,22 @@ START_TEST(a_pause_of_many_windows_forgets_everything)
 }
 END_TEST
 
+/* In quarters of a window, up to the clock's round less what a thread's reading may be behind. */
+static const int64_t pauses[] = {6, 64, 65, 1000, 8192, 16384, 16385, 32768 - 65};
+
+START_TEST(a_line_that_was_not_used_for_long_forgets_and_goes_on)
+{
+	struct dedup *d = ids(ONE_LINE);
+	int64_t ms = pauses[_i] * WINDOW_MS / 4;
+
+	ck_assert(offer(d, 1, 0));
+	ck_assert(offer(d, 1, ms));
+	ck_assert(is_known(d, 1, ms + WINDOW_MS));
+	ck_assert(!is_known(d, 1, ms + WINDOW_MS + HALF_MS));
+	dedup_free(d);
+}
+END_TEST
+
 /* A bucket that nobody used says 0: a little ahead of a clock that is about to go round. */
 START_TEST(a_new_table_keeps_time_just_before_the_clock_goes_round)
 {
@@ -165,6 +181,19 @@ START_TEST(a_thread_with_an_older_reading_of_the_clock_sees_the_same)
 	ck_assert(!offer(d, 1, WINDOW_MS + 1));
 	ck_assert(!offer(d, 2, WINDOW_MS - 1));
 	ck_assert(is_known(d, 3, 2 * WINDOW_MS + 1));
+	dedup_free(d);
+}
+END_TEST
+
+START_TEST(a_reading_that_is_sixteen_windows_old_makes_nothing_forgotten)
+{
+	struct dedup *d = ids(ONE_LINE);
+
+	ck_assert(offer(d, 1, 16 * WINDOW_MS));
+	ck_assert(!offer(d, 1, 0));
+	ck_assert(offer(d, 2, 0));
+	ck_assert(is_known(d, 1, 17 * WINDOW_MS));
+	ck_assert(is_known(d, 2, 17 * WINDOW_MS));
 	dedup_free(d);
 }
 END_TEST
@@ -537,8 +566,11 @@ main(void)
 	tcase_add_test(t, a_claim_that_is_not_held_keeps_nothing);
 	tcase_add_test(t, an_id_is_recognised_for_the_window_and_not_for_ever);
 	tcase_add_test(t, a_pause_of_many_windows_forgets_everything);
+	tcase_add_loop_test(t, a_line_that_was_not_used_for_long_forgets_and_goes_on, 0,
+			    (int)(sizeof(pauses) / sizeof(pauses[0])));
 	tcase_add_test(t, a_new_table_keeps_time_just_before_the_clock_goes_round);
 	tcase_add_test(t, a_thread_with_an_older_reading_of_the_clock_sees_the_same);
+	tcase_add_test(t, a_reading_that_is_sixteen_windows_old_makes_nothing_forgotten);
 	tcase_add_test(t, a_full_bucket_forgets_the_oldest_and_counts_it);
 	tcase_add_loop_test(t, an_id_that_made_room_in_its_window_is_counted, 0,
 			    (int)(sizeof(evictions) / sizeof(evictions[0])));
