@@ -387,6 +387,27 @@ START_TEST(segment_that_counts_more_than_it_takes_is_refused_before_it_has_a_num
 }
 END_TEST
 
+START_TEST(segment_that_is_used_again_has_a_ledger_of_its_own)
+{
+	uint64_t round, i, rounds = 3 * (uint64_t)conf.journal_segments;
+	struct opened o;
+
+	for (round = 1; round <= rounds; round++) {
+		for (i = 0; i < round; i++) {
+			ck_assert_int_eq(append(0, at(10), 1), 0);
+			journal_count(journal_writer(journal, 0), at(10), SOURCE_BEACON,
+				      REASON_BOT_USER_AGENT);
+		}
+		ck_assert_int_eq(round_at(1000, SEAL_FLUSH), 0);
+		o = take(round);
+		ck_assert_uint_eq(o.events, round);
+		ck_assert_uint_eq(o.meta.lost, 0);
+		ck_assert_uint_eq(ledger_verdict(&o.meta.ledger, VERDICT_ACCEPTED), round);
+		ck_assert_uint_eq(ledger_received(&o.meta.ledger), 2 * round);
+	}
+}
+END_TEST
+
 START_TEST(full_spool_keeps_segments_and_their_numbers_until_there_is_room)
 {
 	static uint8_t filler[1 << 20];
@@ -604,6 +625,7 @@ main(void)
 	tcase_add_test(c, crash_between_spool_and_release_makes_no_second_batch);
 	tcase_add_test(c, damaged_records_of_this_run_are_lost_and_the_others_counted_as_they_are);
 	tcase_add_test(c, segment_that_counts_more_than_it_takes_is_refused_before_it_has_a_number);
+	tcase_add_test(c, segment_that_is_used_again_has_a_ledger_of_its_own);
 	tcase_add_test(c, full_spool_keeps_segments_and_their_numbers_until_there_is_room);
 	tcase_add_test(c, flush_with_few_segments_closes_every_writer);
 	tcase_add_test(c, thread_flushes_on_request_and_seals_the_rest_at_stop);
