@@ -49,8 +49,10 @@ static struct visitor_salt
 central_salt(uint32_t id, int64_t day_start)
 {
 	struct visitor_salt s = {id, day_start, day_start + DAY_MS, day_start + 3 * DAY_MS, {{0}}};
+	size_t i;
 
-	memset(s.key.bytes, (int)id, sizeof(s.key.bytes));
+	for (i = 0; i < sizeof(s.key.bytes); i++)
+		s.key.bytes[i] = (uint8_t)(id + 16 * i);
 	return s;
 }
 
@@ -173,6 +175,22 @@ START_TEST(an_event_is_hashed_under_the_salt_of_its_own_time)
 	ck_assert_uint_eq(id, 2);
 	hash(s, NOON + 30 * DAY_MS, &id);
 	ck_assert_uint_eq(id, 2);
+	visitor_salts_close(s);
+}
+END_TEST
+
+START_TEST(at_a_time_that_no_salt_covers_the_newest_is_taken_wherever_it_stands)
+{
+	struct visitor_salt salts[3] = {central_salt(1, NOON - 36 * HOUR_MS),
+					central_salt(3, NOON + 12 * HOUR_MS),
+					central_salt(2, NOON - 12 * HOUR_MS)};
+	const int64_t later = NOON + 30 * DAY_MS;
+	struct visitor_salts *s = open_at(NOON);
+	uint32_t id;
+
+	ck_assert_int_eq(visitor_salts_set(s, salts, 3, NOON), 0);
+	(void)visitor_hash(s, later, later, &home, TEXT_LIT("x"), &id);
+	ck_assert_uint_eq(id, 3);
 	visitor_salts_close(s);
 }
 END_TEST
@@ -352,6 +370,7 @@ main(void)
 	tcase_add_test(t, nodes_with_the_central_s_salts_agree);
 	tcase_add_test(t, the_hash_is_siphash_of_address_and_user_agent);
 	tcase_add_test(t, an_event_is_hashed_under_the_salt_of_its_own_time);
+	tcase_add_test(t, at_a_time_that_no_salt_covers_the_newest_is_taken_wherever_it_stands);
 	tcase_add_test(t, yesterday_s_salt_is_kept_while_the_central_hands_out_newer_ones);
 	tcase_add_test(t, a_salt_is_forgotten_in_its_time_also_by_the_disk);
 	tcase_add_test(t, a_file_of_long_ago_gives_no_salt_away_and_none_back);
