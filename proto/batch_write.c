@@ -39,8 +39,8 @@ struct table {
 	uint32_t recent[RECENT]; /* places of texts asked for lately: many events tell the same */
 };
 
-/* Visitors and sessions. There are many, and each look-up meets memory that is in no cache: so a slot
- * is small, 1 more than the number's index with the number's uppermost bits before it, and the
+/* Visitors and sessions. There are many, and each look-up meets memory that is in no cache: so a
+ * slot is small, 1 more than the number's index with the number's uppermost bits before it, and the
  * number itself stands in its column. They are keyed hashes, which nobody outside can choose: their
  * lower bits are the slot. */
 #define INDEX_BITS 21
