@@ -229,6 +229,25 @@ events_whole(void)
 	return n;
 }
 
+/* What the header says was accepted, when its names are ours. */
+static bool
+events_counted(uint64_t *ret_events)
+{
+	const struct segment_header *h = &file.head;
+	char names[SEGMENT_NAMES];
+	uint64_t sum = 0;
+	unsigned s;
+
+	if (h->sources != SOURCE_N || h->reasons != REASON_N ||
+	    h->names_len != segment_names(names) || memcmp(h->names, names, h->names_len) != 0)
+		return false;
+	for (s = 0; s < SOURCE_N; s++)
+		sum += h->count[s * REASON_N + REASON_ACCEPTED_FIRST] +
+		       h->count[s * REASON_N + REASON_ACCEPTED_REPEAT];
+	*ret_events = sum;
+	return true;
+}
+
 static void
 check_body(const struct segment *s, const struct batch_id *id, const char *body, size_t len)
 {
@@ -236,6 +255,7 @@ check_body(const struct segment *s, const struct batch_id *id, const char *body,
 	struct text frame;
 	struct batch b;
 	uint8_t *document;
+	uint64_t counted;
 
 	if (batch_name_get((const uint8_t *)body, len, &name, &frame) < 0 ||
 	    memcmp(&name.id.epoch, id->epoch, 16) != 0 || name.id.seq != id->seq ||
@@ -247,6 +267,9 @@ check_body(const struct segment *s, const struct batch_id *id, const char *body,
 		abort();
 	if (b.events != events_whole() || b.events != segment_records(s) ||
 	    ledger_verdict(&b.meta.ledger, VERDICT_ACCEPTED) != b.events)
+		abort();
+	if (events_counted(&counted) &&
+	    b.meta.lost != (counted > b.events ? counted - b.events : 0))
 		abort();
 	free(document);
 }
