@@ -8,9 +8,11 @@
  *
  * An event id is recognised for at least one window (retry_window) and at most one and a half, as
  * long as 15 newer ones have not come to its line. What is older is cleared line by line, when a
- * line is next used, so that no event ever pays for a whole table. Double clicks slide by the
- * events' own times: an event repeats another when they are less than the window apart, in either
- * order, since datagrams may come late; and a repeat moves the time on (the COUNTER rule).
+ * line is next used, so that no event ever pays for a whole table. Ids that the start takes from the
+ * journal count as new then: so they are recognised for longer, and some that go in the first window
+ * are counted as early though they are not. Double clicks slide by the events' own times: an event
+ * repeats another when they are less than the window apart, in either order, since datagrams may
+ * come late; and a repeat moves the time on (the COUNTER rule).
  *
  * Threads:  any; a line's lock is held from a claim to its keep or drop, that is for one journal
  *           append. Lock order: event id, then double click, then the journal's writer.
