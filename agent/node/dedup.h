@@ -1,18 +1,19 @@
 /* dedup.h -- what was accepted lately: event ids, and who had which content.
  *
- * Two tables that admission asks about every event, with the same steps. Finding says where an event
- * would stand; fetching has those lines on their way into the cache, best of several events before
- * the first of them is claimed. A claim looks the event up and keeps its line locked; the claim is
- * then kept, when the journal holds the event, or dropped. So nothing is remembered that was not
- * accepted, and of concurrent events with the same id or the same content exactly one is the first.
+ * Two tables that admission asks about every event, with the same steps. Finding says where an
+ * event would stand; fetching has those lines on their way into the cache, best of several events
+ * before the first of them is claimed. A claim looks the event up and keeps its line locked; the
+ * claim is then kept, when the journal holds the event, or dropped. So nothing is remembered that
+ * was not accepted, and of concurrent events with the same id or the same content exactly one is
+ * the first.
  *
  * An event id is recognised for at least one window (retry_window) and at most one and a half, as
  * long as 15 newer ones have not come to its line. What is older is cleared line by line, when a
- * line is next used, so that no event ever pays for a whole table. Ids that the start takes from the
- * journal count as new then: so they are recognised for longer, and some that go in the first window
- * are counted as early though they are not. Double clicks slide by the events' own times: an event
- * repeats another when they are less than the window apart, in either order, since datagrams may
- * come late; and a repeat moves the time on (the COUNTER rule).
+ * line is next used, so that no event ever pays for a whole table. Ids that the start takes from
+ * the journal count as new then: so they are recognised for longer, and some that go in the first
+ * window are counted as early though they are not. Double clicks slide by the events' own times: an
+ * event repeats another when they are less than the window apart, in either order, since datagrams
+ * may come late; and a repeat moves the time on (the COUNTER rule).
  *
  * Threads:  any; a line's lock is held from a claim to its keep or drop, that is for one journal
  *           append. Lock order: event id, then double click, then the journal's writer.
@@ -49,7 +50,8 @@ void dedup_free(struct dedup *d);
 void dedup_find(const struct dedup *d, const uint8_t event_id[16], struct dedup_claim *ret_claim);
 
 /* Has its line fetched, if there is one. It waits for none, but the processor may for the tables
- * that say where a page is: of several events' at once, since it looks for several pages at a time. */
+ * that say where a page is: of several events' at once, since it looks for several pages at a
+ * time. */
 void dedup_fetch(const struct dedup_claim *c);
 
 /* True when the id is new: it is then claimed, and dedup_keep or dedup_drop must follow soon. False
