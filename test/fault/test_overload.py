@@ -44,7 +44,7 @@ BOUND = (
     + 2 * 8 * (16384 + 5120)  # requests that are being judged
     + 2 * 128 * (16384 + 1280 + 256)  # connections: a request's bytes, an answer's, what else there is
     + 65 * 8192  # datagrams of one call
-    + 4 * MIB  # one segment on its way to a batch: arena, columns, compressed; one batch being sent
+    + 13 * MIB // 2  # one segment on its way to a batch: arena, columns, compressed; one batch being sent
 )
 if not BIN.name.startswith("release"):
     BOUND *= 16  # sanitizers' shadows are not the agent's
