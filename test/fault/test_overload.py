@@ -273,8 +273,10 @@ def refusals(agent):
 
 @pytest.mark.parametrize("who", ["one48", "many"])
 def test_during_a_flood_of_addresses_no_honest_client_is_refused(farm, who):
-    """From one IPv6 /48, or from many more IPv4 addresses than are remembered; through one proxy."""
+    """From one IPv6 /48, or from many more IPv4 addresses than are remembered; through one proxy. Both workers close
+    a segment a second: a disk that stalls for some is to refuse nobody either, so that there are more of them."""
     agent = farm.agent("web-1", farm.central().start(), **SETTINGS)
+    agent.sections["journal"] = {"segment": "1m", "segments": 64}
     agent.sections["admit"] = {"rate": "1/1s", "burst": 10, "rate_clients": 1024}
     agent.sections["batch"] = {"interval": "1s"}
     agent.write_conf()
@@ -298,7 +300,7 @@ def test_during_a_flood_of_addresses_no_honest_client_is_refused(farm, who):
         account = ended(beacons_in)[0]
     assert set(honest.answers) == {"200 true"}
     assert set(account["answers"]) == ({"200 true", "429"} if who == "one48" else {"200 true"})
-    assert watch.most <= BOUND
+    assert watch.most <= BOUND + (64 - SETTINGS["journal"]["segments"]) * MIB
     assert_http_accounts(agent, account["answers"], honest.answers)
 
 
